@@ -1,0 +1,160 @@
+"""The append-only record of a search: what a result is read from and what a search resumes from.
+
+`journal.jsonl` has one record a line, `{"crc32": ..., "record": {...}}`: first the header that identifies the search,
+then one record a finished trial. Numbers that are not finite stand as `NaN` and `Infinity`, as Python's json writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from zoo.errors import UsageError, ZooError
+
+FILE_NAME = "journal.jsonl"
+_MISSING = "nothing"
+
+
+class Journal:
+    """A search's journal, opened for reading and appending; every append is on the disk when it returns.
+
+    Args:
+        directory: the search's folder. The caller holds its lock.
+        header: plain values that identify the search. `max_trials` may differ from the journal's, if it grows.
+
+    Attributes:
+        trials: number -> record of each finished trial, in the order in which they ended.
+
+    Raises:
+        UsageError: the folder holds another search; the message names the differences.
+        ZooError: a record before the last one is damaged.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], header: dict[str, Any]) -> None:
+        path = Path(directory) / FILE_NAME
+        header = as_plain({"kind": "header", **header})
+        records, end = _read(path) if path.exists() else ([], 0)
+        if records:
+            _check_same_search(path.parent, _header(records), header)
+        self.trials = _trials(records)
+        self._file = path.open("ab")
+        self._file.truncate(end)  # a torn last line goes
+        if not records or _header(records) != header:
+            self.append(header)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Adds one record and waits until it is on the disk."""
+        text = _canonical(as_plain(record))
+        line = f'{{"crc32": "{_checksum(text)}", "record": {text}}}\n'
+        self._file.write(line.encode("utf-8"))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if record["kind"] == "trial":
+            self.trials[record["number"]] = as_plain(record)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def read_journal(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    """The header of a search and its finished trials by number; changes nothing.
+
+    Raises:
+        ZooError: the folder holds no search, or a record before the last one is damaged.
+    """
+    path = Path(directory) / FILE_NAME
+    records = _read(path)[0] if path.exists() else []
+    if not records:
+        raise ZooError(f"{directory} holds no search (no {FILE_NAME})")
+    return _header(records), _trials(records)
+
+
+def as_plain(value: Any) -> Any:
+    """A value as JSON gives it back: tuples as lists, NumPy numbers as numbers, functions by name."""
+    return json.loads(json.dumps(value, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return str(value)
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """All sound records, and the length in bytes of the lines that hold them."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    records, end = [], 0
+    for i, line in enumerate(lines):
+        record = _parse(line)
+        if record is None and i + 1 < len(lines):
+            raise ZooError(f"{path} is damaged in line {i + 1}; choose another directory, or restore the file")
+        if record is None:
+            break  # the crash came while this line was written
+        records.append(record)
+        end += len(line)
+    return records, end
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        outer = json.loads(line)
+        record = outer["record"]
+        return record if outer["crc32"] == _checksum(_canonical(record)) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _canonical(record: Any) -> str:
+    return json.dumps(record, separators=(",", ":"))
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode('utf-8')):08x}"
+
+
+def _header(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """The latest header; each resumption with more trials adds one."""
+    return [record for record in records if record["kind"] == "header"][-1]
+
+
+def _trials(records: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    return {record["number"]: record for record in records if record["kind"] == "trial"}
+
+
+def _check_same_search(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    differences = []
+    before, now = _flat(old), _flat(new)
+    for name in dict.fromkeys([*before, *now]):
+        there, here = before.get(name, _MISSING), now.get(name, _MISSING)
+        if there != here and not (name == "max_trials" and (here is None or (there is not None and here > there))):
+            differences.append(f"{name} was {_short(there)} and is {_short(here)}")
+    if not differences and list(old["space"]) != list(new["space"]):
+        differences.append("the hyper-parameters have another order")
+    if differences:
+        raise UsageError(f"{directory} holds another search: {'; '.join(differences)}. Choose another directory")
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, member in value.items():
+        if isinstance(member, dict):
+            flat.update(_flat(member, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = member
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = value if value == _MISSING else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,125 @@
+"""What a hyper-parameter may be, and how it is declared to Keras Tuner.
+
+A parameter is a list of values, `(low, high)` or `(low, high, "log")`. Keras Tuner's `Choice` holds values of one type
+among int, float and str only; other lists travel through it as marked JSON strings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+_JSON = "json:"  # how a value that `Choice` cannot hold begins
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; whole numbers when both bounds are ints.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        step: distance of neighbouring values; `None`: 1 for ints on a linear scale, else any number.
+        log: whether equal ratios, not equal differences, are equally likely.
+    """
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """One of a few values, as Keras Tuner holds them (see `decode`)."""
+
+    values: tuple[Any, ...]
+
+
+def parameter(name: str, given: Any) -> Range | Choices:
+    """Reads and checks what a caller gave for one hyper-parameter.
+
+    Args:
+        name: its name, for the error.
+        given: a list of values, `(low, high)`, `(low, high, "log")`, or a `Range`.
+
+    Raises:
+        UsageError: an empty list, the same value twice, `low >= high`, a log range from zero or below, or no number.
+    """
+    if isinstance(given, Range):
+        return _checked_range(name, given)
+    if isinstance(given, list):
+        return _choices(name, [_plain(value) for value in given])
+    if isinstance(given, tuple) and (len(given) == 2 or (len(given) == 3 and given[2] == "log")):
+        low, high = (_plain(value) for value in given[:2])
+        return _checked_range(name, Range(low, high, log=len(given) == 3))
+    raise UsageError(f'{name} must be a list of values, (low, high) or (low, high, "log"). Received: {given!r}')
+
+
+def declare(hp: keras_tuner.HyperParameters, name: str, given: Range | Choices) -> Any:
+    """Declares a parameter to Keras Tuner and returns the value that `hp` holds for it, decoded."""
+    if isinstance(given, Choices):
+        return decode(hp.Choice(name, list(given.values), ordered=False))
+    sampling = "log" if given.log else "linear"
+    if isinstance(given.low, int) and isinstance(given.high, int):
+        return hp.Int(name, given.low, given.high, step=given.step, sampling=sampling)
+    return hp.Float(name, given.low, given.high, step=given.step, sampling=sampling)
+
+
+def decode(value: Any) -> Any:
+    """The value that a hyper-parameter stands for; sequences come back as tuples."""
+    if isinstance(value, str) and value.startswith(_JSON):
+        return _tuples(json.loads(value.removeprefix(_JSON)))
+    return value
+
+
+def _checked_range(name: str, given: Range) -> Range:
+    for bound in (given.low, given.high):
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+            raise UsageError(f"the bounds of {name} must be finite numbers. Received: {given.low!r}, {given.high!r}")
+    if not given.low < given.high:
+        raise UsageError(f"{name} needs low < high. Received: ({given.low}, {given.high})")
+    if given.log and given.low <= 0:
+        raise UsageError(f"{name} needs low > 0 on a log scale. Received: ({given.low}, {given.high})")
+    return given
+
+
+def _choices(name: str, values: list[Any]) -> Choices:
+    if not values:
+        raise UsageError(f"{name} has an empty list of values")
+    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+        raise UsageError(f"the values of {name} must be finite. Received: {values}")
+    kinds = {type(value) for value in values}
+    if kinds == {int, float}:
+        values = [float(value) for value in values]
+    elif len(kinds) > 1 or not kinds <= {int, float, str} or any(str(value).startswith(_JSON) for value in values):
+        values = [_encode(name, value) for value in values]
+    repeated = [value for i, value in enumerate(values) if value in values[:i]]
+    if repeated:
+        raise UsageError(f"{name} lists {decode(repeated[0])!r} more than once")
+    return Choices(tuple(values))
+
+
+def _encode(name: str, value: Any) -> str:
+    try:
+        return _JSON + json.dumps(value)
+    except TypeError:
+        raise UsageError(f"the values of {name} must be plain: numbers, strings, None, tuples. Received: {value!r}") from None
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as the Python number it is; sequences as lists of such."""
+    if isinstance(value, list | tuple):
+        return [_plain(member) for member in value]
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(member) for member in value) if isinstance(value, list) else value

@@ -1,0 +1,160 @@
+"""One search space a model: plain `keras_tuner.HyperModel` objects, which run in stock tuners as well as in ours."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras_tuner
+
+import zoo
+from tuning.parameters import Choices, Range, declare, parameter
+from zoo.errors import UsageError, unknown_name
+from zoo.models import catalog
+from zoo.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras
+
+DEFAULT_RECIPE = Recipe()
+
+# Learning rates worth trying, by optimizer, where the optimizer itself is not searched.
+LEARNING_RATES = {
+    "sgd": Range(1e-3, 1.0, log=True),
+    "nesterov": Range(1e-3, 1.0, log=True),
+    "adagrad": Range(1e-3, 1.0, log=True),
+    "rmsprop": Range(1e-4, 1e-2, log=True),
+    "adam": Range(1e-4, 3e-2, log=True),
+    "adamw": Range(1e-4, 3e-2, log=True),
+}
+
+_LINEAR = {"l2": Range(1e-6, 1e-2, log=True)}
+
+SPACES: dict[str, dict[str, Any]] = {
+    "logistic": _LINEAR,
+    "softmax": _LINEAR,
+    "mlp": {
+        "num_layers": Range(1, 3),
+        "units": Range(32, 512, step=32),
+        "dropout": Range(0.0, 0.5),
+        "l2": Range(1e-6, 1e-2, log=True),
+        "optimizer": ["sgd", "adam"],
+        "learning_rate": Range(1e-4, 1e-1, log=True),
+    },
+    "cnn": {
+        "num_stages": Range(1, 2),
+        "filters": Range(8, 32, step=8),
+        "units": Range(32, 256, step=32),
+        "dropout": Range(0.0, 0.5),
+        "l2": Range(1e-6, 1e-2, log=True),
+    },
+}
+
+
+class ModelSpace(keras_tuner.HyperModel):
+    """The models that a catalog entry builds from chosen options, compiled by a chosen recipe; see `space`.
+
+    Attributes:
+        model_name: name of the catalog.
+        input_shape: shape of one example.
+        num_classes: number of classes.
+        values: what the caller gave for the hyper-parameters, or `None` for the default space.
+        recipe: how to train; fields that are hyper-parameters are replaced.
+        parameters: name -> what is searched, in the order in which they are declared.
+        recipe_fields: the names among `parameters` that are fields of the recipe.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        input_shape: Sequence[int],
+        num_classes: int,
+        *,
+        values: Mapping[str, Any] | None,
+        recipe: Recipe,
+    ) -> None:
+        super().__init__(name=model_name)
+        self.model_name = model_name
+        self.input_shape = tuple(input_shape)
+        self.num_classes = num_classes
+        self.values = None if values is None else dict(values)
+        self.recipe = recipe
+        options = builder_options(model_name)
+        given = default_values(model_name, self.input_shape, recipe) if values is None else values
+        fields = [field.name for field in dataclasses.fields(Recipe)]
+        for name in given:
+            if name not in options and name not in fields:
+                raise unknown_name(f"hyper-parameter of {model_name}", name, [*options, *fields])
+        self.parameters: dict[str, Range | Choices] = {name: parameter(name, what) for name, what in given.items()}
+        self.recipe_fields = tuple(name for name in given if name not in options)
+
+    def choose(self, hp: keras_tuner.HyperParameters) -> tuple[dict[str, Any], Recipe]:
+        """The builder's options and the recipe that `hp` stands for; declares all hyper-parameters to it."""
+        chosen = {name: declare(hp, name, what) for name, what in self.parameters.items()}
+        fields = {name: chosen.pop(name) for name in self.recipe_fields}
+        return chosen, dataclasses.replace(self.recipe, **fields)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """A compiled model, ready for `fit` by a stock tuner; the recipe's loss, optimizer and metrics are in it."""
+        options, recipe = self.choose(hp)
+        model = zoo.build(self.model_name, self.input_shape, self.num_classes, **options)
+        zoo.compile_model(model, recipe, steps_per_epoch=1)
+        return model
+
+    def with_epochs(self, epochs: int) -> ModelSpace:
+        """This space with another number of epochs in its recipe."""
+        changed = copy.copy(self)
+        changed.recipe = dataclasses.replace(self.recipe, epochs=epochs)
+        return changed
+
+
+def space(
+    model_name: str,
+    input_shape: Sequence[int],
+    num_classes: int,
+    *,
+    values: Mapping[str, Any] | None = None,
+    recipe: Recipe = DEFAULT_RECIPE,
+) -> ModelSpace:
+    """The search space of a model, as a `keras_tuner.HyperModel` whose `build(hp)` returns a compiled model.
+
+    Args:
+        model_name: name of the catalog, see `zoo.list_models()`.
+        input_shape: shape of one example, e.g. `data.input_shape`.
+        num_classes: number of classes.
+        values: name -> list of values, `(low, high)` or `(low, high, "log")`, both bounds included. A name is an option
+            of the builder or a field of `Recipe`. Replaces the default space; an option that is to have one value is a
+            list of one. Lists may mix types and hold `None` and tuples.
+        recipe: how to train; its fields that `values` names are replaced.
+
+    Raises:
+        UsageError: an unknown model or name, a model without a default space, or values that are no space.
+
+    Example:
+        >>> tuner = keras_tuner.RandomSearch(
+        ...     tuning.space("cnn", data.input_shape, data.num_classes), objective="val_accuracy", max_trials=3)
+    """
+    return ModelSpace(model_name, input_shape, num_classes, values=values, recipe=recipe)
+
+
+def builder_options(model_name: str) -> list[str]:
+    """The keyword-only options of a catalog entry's builder."""
+    signature = inspect.signature(catalog.builder(model_name))
+    return [p.name for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def default_values(model_name: str, input_shape: Sequence[int], recipe: Recipe) -> dict[str, Any]:
+    """A model's default space: `SPACES`, fitted to the size of the images and to the recipe's optimizer."""
+    if model_name not in SPACES:
+        known = ", ".join(sorted(SPACES))
+        raise UsageError(f"{model_name} has no default space (those that have: {known}); give values={{name: [...]}}")
+    values = dict(SPACES[model_name])
+    if "num_stages" in values:
+        halvings = max(1, min(input_shape[:2]).bit_length() - 1)  # each stage halves the image
+        values["num_stages"] = [n for n in (1, 2) if n <= halvings]
+    if "optimizer" not in values:
+        values["learning_rate"] = LEARNING_RATES[recipe.optimizer]
+    return values

@@ -1,0 +1,85 @@
+"""A Keras model zoo: data set -> model -> training -> evaluation -> report -> export.
+
+The public names below are imported when they are first used: `import zoo` alone loads no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from zoo.version import __version__
+
+if TYPE_CHECKING:
+    from zoo.data.datasets import list_datasets, load_dataset
+    from zoo.data.splits import DataSplits, Split
+    from zoo.errors import DataError, ExportError, LockedError, UsageError, ZooError
+    from zoo.evaluation.scoring import Evaluation, evaluate
+    from zoo.exporting.exporter import Certificate, export
+    from zoo.models.catalog import build, list_models
+    from zoo.reporting.page import write_report
+    from zoo.training.compiling import compile_model
+    from zoo.training.recipe import Recipe
+    from zoo.training.run import TrainingRun, load_run
+    from zoo.training.trainer import train
+
+_PUBLIC = {
+    "DataError": "zoo.errors",
+    "ExportError": "zoo.errors",
+    "LockedError": "zoo.errors",
+    "UsageError": "zoo.errors",
+    "ZooError": "zoo.errors",
+    "list_datasets": "zoo.data.datasets",
+    "load_dataset": "zoo.data.datasets",
+    "DataSplits": "zoo.data.splits",
+    "Split": "zoo.data.splits",
+    "list_models": "zoo.models.catalog",
+    "build": "zoo.models.catalog",
+    "Recipe": "zoo.training.recipe",
+    "compile_model": "zoo.training.compiling",
+    "TrainingRun": "zoo.training.run",
+    "load_run": "zoo.training.run",
+    "train": "zoo.training.trainer",
+    "Evaluation": "zoo.evaluation.scoring",
+    "evaluate": "zoo.evaluation.scoring",
+    "write_report": "zoo.reporting.page",
+    "Certificate": "zoo.exporting.exporter",
+    "export": "zoo.exporting.exporter",
+}
+
+__all__ = [
+    "Certificate",
+    "DataError",
+    "DataSplits",
+    "Evaluation",
+    "ExportError",
+    "LockedError",
+    "Recipe",
+    "Split",
+    "TrainingRun",
+    "UsageError",
+    "ZooError",
+    "__version__",
+    "build",
+    "compile_model",
+    "evaluate",
+    "export",
+    "list_datasets",
+    "list_models",
+    "load_dataset",
+    "load_run",
+    "train",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value  # the next use finds it without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

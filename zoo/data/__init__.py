@@ -1,0 +1,1 @@
+"""A name, a folder or arrays -> `DataSplits` (train, validation, test)."""

@@ -1,0 +1,63 @@
+"""Augmentation of whole batches: (images, labels) -> (images, labels), decided by a seed.
+
+Images are float (N, H, W, C) in the data's range. Every function draws one value an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import zoo.startup  # noqa: F401  (before TensorFlow)
+import tensorflow as tf
+
+from zoo.errors import unknown_name
+
+Augmentation = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def random_flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirrors each image left-right with probability 1/2."""
+    flip = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed) < 0.5
+    return tf.where(flip, tf.reverse(images, axis=[2]), images)
+
+
+def random_crop(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Shifts each image by up to 1/8 of its size in both directions; what comes in is the edge's mirror image."""
+    _, height, width, _ = images.shape
+    pad_y, pad_x = max(1, height // 8), max(1, width // 8)
+    padded = tf.pad(images, [[0, 0], [pad_y, pad_y], [pad_x, pad_x], [0, 0]], mode="REFLECT")
+    count = tf.shape(images)[0]
+    seeds = tf.random.split(seed, 2)
+    top = tf.random.stateless_uniform([count], seeds[0], 0, 2 * pad_y + 1, tf.int32)
+    left = tf.random.stateless_uniform([count], seeds[1], 0, 2 * pad_x + 1, tf.int32)
+    rows = tf.gather(padded, top[:, None] + tf.range(height)[None], axis=1, batch_dims=1)
+    return tf.ensure_shape(tf.gather(rows, left[:, None] + tf.range(width)[None], axis=2, batch_dims=1), images.shape)
+
+
+def random_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Adds Gaussian noise of standard deviation 0.05, in units of the data's range."""
+    return images + tf.random.stateless_normal(tf.shape(images), seed, stddev=0.05, dtype=images.dtype)
+
+
+AUGMENTATIONS = {"flip": random_flip, "crop": random_crop, "noise": random_noise}
+
+
+def apply(batches: tf.data.Dataset, augment: Augmentation | Sequence[str], seed: int) -> tf.data.Dataset:
+    """Maps the augmentations over batches, with a new draw in every pass."""
+    if callable(augment):
+        return batches.map(augment, num_parallel_calls=2, deterministic=True)
+    names = [augment] if isinstance(augment, str) else list(augment)
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise unknown_name("augmentation", name, AUGMENTATIONS)
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+
+    def augmented(batch: tuple[tf.Tensor, tf.Tensor], draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = batch
+        for position, name in enumerate(names):
+            images = AUGMENTATIONS[name](images, tf.stack([draw, tf.constant(position, tf.int64)]))
+        return images, labels
+
+    return tf.data.Dataset.zip(batches, draws).map(
+        lambda batch, draw: augmented(batch, draw), num_parallel_calls=2, deterministic=True
+    )

@@ -1,0 +1,188 @@
+"""The table of data sets, and `load_dataset`: a name or an image folder -> `DataSplits`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data import folder, tfds_source
+from zoo.data.images import ImageOptions
+from zoo.data.splits import DataSplits, Scaling, Split, split_validation
+from zoo.errors import DataError, UsageError, unknown_name
+
+# name -> (where from, what it is). Any other TFDS image-classification name works too.
+DATASETS = {
+    "blobs": ("embedded", "400 points in the plane, two overlapping Gaussian classes, 100 of each for training"),
+    "blobs3": ("embedded", "600 points in the plane, three overlapping Gaussian classes"),
+    "digits": ("embedded", "1,797 scanned 8x8 digits of scikit-learn, 10 classes"),
+    "mnist": ("tfds", "70,000 28x28 digits, 10 classes"),
+    "fashion_mnist": ("tfds", "70,000 28x28 garments, 10 classes"),
+    "cifar10": ("tfds", "60,000 32x32 colour photographs, 10 classes"),
+    "cifar100": ("tfds", "60,000 32x32 colour photographs, 100 classes"),
+    "cats_vs_dogs": ("tfds", "23,262 photographs of cats and dogs; give image_size"),
+}
+
+
+def list_datasets() -> list[str]:
+    """The names of the table, sorted. `load_dataset` takes any TFDS image-classification name and folders as well."""
+    return sorted(DATASETS)
+
+
+def load_dataset(
+    name_or_path: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    classes: Sequence[int | str] | None = None,
+    validation: float | int | str | None = 0.1,
+    image_size: int | tuple[int, int] | None = None,
+    input_range: tuple[float, float] = (0, 1),
+    color_mode: str | None = None,
+    in_memory: bool | None = None,
+) -> DataSplits:
+    """Loads a data set by its name, or an image folder with one folder a class.
+
+    The test split is fixed: the source's own; or, where there is none, a fifth of each class chosen by file name (folders)
+    or the last fifth in file order (TFDS). Neither `seed` nor `limit` touches it.
+
+    Args:
+        name_or_path: a name of `list_datasets()`, another TFDS name, or the path of an image folder.
+        seed: decides which examples a validation fraction takes. It does not decide training: that is `Recipe.seed`.
+        limit: keeps the first N training examples in file order, before `classes` and `validation`.
+        classes: keeps these classes (indices or names) and renumbers them in the order given: `classes=(3, 2)` makes
+            "2" class 1.
+        validation: what is held out of the training examples: a stratified fraction (of a stream: the last fraction in
+            file order), an int (the last N in file order), "test" (the test split; some textbooks do that), or
+            `None`.
+        image_size: (height, width) or one number for both; images are resized to it. Needed where sizes differ.
+        input_range: what pixels 0..255 are scaled to.
+        color_mode: "grayscale" or "rgb" to convert; `None` leaves images as they are.
+        in_memory: whether images are held as one uint8 array; by default if they take less than 1 GiB.
+
+    Raises:
+        UsageError: an unknown name (the nearest ones are named) or an option out of range.
+        DataError: images that cannot be read, or one class only.
+        ZooError: the data set has to be downloaded and there is no network.
+
+    Example:
+        >>> data = load_dataset("digits")
+        >>> data.input_shape, data.num_classes, len(data.test)
+        ((8, 8, 1), 10, 359)
+    """
+    name = os.fspath(name_or_path)
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit must be at least 1. Received: limit={limit}")
+    if color_mode not in (None, "grayscale", "rgb"):
+        raise UsageError(f"color_mode must be 'grayscale', 'rgb' or None. Received: {color_mode!r}")
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if size is not None and min(size) < 1:
+        raise UsageError(f"image_size must be positive. Received: image_size={image_size}")
+    options = ImageOptions(size, color_mode, Scaling.to_range(*input_range), in_memory)
+
+    config = {
+        "name": name,
+        "seed": seed,
+        "limit": limit,
+        "classes": None if classes is None else list(classes),
+        "validation": validation,
+        "image_size": None if size is None else list(size),
+        "input_range": list(input_range),
+        "color_mode": color_mode,
+    }
+    if name in DATASETS and DATASETS[name][0] == "embedded":
+        train, test = _embedded(name, options)
+    elif name not in DATASETS and Path(name).is_dir():
+        train, test = folder.read_folder(Path(name), options)
+        config["name"] = str(Path(name).resolve())
+    elif name in DATASETS or tfds_source.knows(name):
+        return tfds_source.load(name, options, config)
+    elif "/" in name or "\\" in name or name.startswith("."):
+        raise UsageError(f"{name}: no such folder; give an image folder with one folder a class, or a data set's name")
+    else:
+        raise unknown_name("data set", name, DATASETS)
+    return _finished(train, test, config)
+
+
+def _finished(train: Split, test: Split, config: dict[str, Any]) -> DataSplits:
+    """Applies limit, classes and validation, in that order."""
+    if config["limit"] is not None:
+        train = train.subset(np.arange(min(config["limit"], len(train))))
+    if config["classes"] is not None:
+        train, test = pick_classes(train, config["classes"]), pick_classes(test, config["classes"])
+    train, validation = split_validation(train, config["validation"], test, config["seed"])
+    return DataSplits(train, validation, test, config)
+
+
+def pick_classes(split: Split, classes: Sequence[int | str]) -> Split:
+    """The examples of `classes` (indices or names), renumbered in the order given; for a split in memory."""
+    indices = class_indices(split.class_names, classes)
+    assert split.labels is not None
+    picked = split.subset(np.flatnonzero(np.isin(split.labels, indices)))
+    renumber = np.full(split.num_classes, -1, np.int32)
+    renumber[indices] = np.arange(len(indices))
+    assert picked.labels is not None
+    picked.labels = renumber[picked.labels]
+    picked.class_names = tuple(split.class_names[k] for k in indices)
+    if not len(picked):
+        raise DataError(f"no examples of the classes {list(classes)} are left")
+    return picked
+
+
+def class_indices(names: Sequence[str], classes: Sequence[int | str]) -> list[int]:
+    """Indices of classes given by index or name; at least two, none twice."""
+    indices = []
+    for wanted in classes:
+        if isinstance(wanted, str) and wanted in names:
+            indices.append(list(names).index(wanted))
+        elif str(wanted).isdigit() and int(wanted) < len(names):
+            indices.append(int(wanted))
+        else:
+            raise unknown_name("class", wanted, names)
+    if len(indices) < 2 or len(set(indices)) < len(indices):
+        raise UsageError(f"classes needs two or more different classes. Received: {list(classes)}")
+    return indices
+
+
+def _embedded(name: str, options: ImageOptions) -> tuple[Split, Split]:
+    if name == "digits":
+        return _digits(options)
+    if options.size is not None or options.color_mode is not None:
+        raise UsageError(f"{name} holds points, not images: image_size and color_mode have no meaning for it")
+    return _blobs(num_classes=3 if name == "blobs3" else 2)
+
+
+def _digits(options: ImageOptions) -> tuple[Split, Split]:
+    """scikit-learn's digits (UCI optical recognition test set); every fifth image of a class is a test image."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]  # stored as 0..16
+    if options.size is not None or options.color_mode == "rgb":
+        images = np.stack([options.convert(image) for image in images])
+    whole = Split.from_arrays(images, bunch.target)
+    whole.scaling = options.scaling
+    assert whole.labels is not None
+    rank = np.zeros(len(whole), np.int64)  # how many of the same class came before
+    for k in range(10):
+        members = whole.labels == k
+        rank[members] = np.arange(members.sum())
+    is_test = rank % 5 == 4
+    return whole.subset(np.flatnonzero(~is_test)), whole.subset(np.flatnonzero(is_test))
+
+
+def _blobs(num_classes: int) -> tuple[Split, Split]:
+    """Unit Gaussians whose centres stand on a circle of radius 1.5; always the same points."""
+    random = np.random.default_rng(20260101)
+    angles = np.pi / 4 + 2 * np.pi * np.arange(num_classes) / num_classes
+    centres = 1.5 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    splits = []
+    for _ in ("train", "test"):
+        labels = np.tile(np.arange(num_classes), 100)
+        points = centres[labels] + random.standard_normal((len(labels), 2))
+        splits.append(Split.from_arrays(points.astype(np.float32), labels, class_names=[f"blob {k}" for k in range(num_classes)]))
+    return splits[0], splits[1]
+

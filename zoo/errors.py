@@ -1,0 +1,44 @@
+"""Errors that a caller can act on. The message is one line: what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Something failed although the request was well formed: a missing file, no network, a parity check."""
+
+
+class UsageError(ZooError, ValueError):
+    """The request itself was wrong: an unknown name, a value out of range, options that contradict each other."""
+
+
+class DataError(ZooError):
+    """The data cannot be read or do not fit: a corrupt image, one class only, labels out of range."""
+
+
+class ExportError(ZooError):
+    """An export was not put in place, because it does not compute what the model computes."""
+
+
+class LockedError(ZooError):
+    """Another live process holds the directory."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
+    """The error for a name that is in no table, naming the nearest ones that are.
+
+    Args:
+        kind: what the name stands for, e.g. `"model"`.
+        name: what was received.
+        known: every accepted name.
+
+    Example:
+        >>> str(unknown_name("model", "cnnn", ["cnn", "mlp"]))
+        "unknown model 'cnnn'; did you mean 'cnn'? Known: cnn, mlp"
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "."
+    return UsageError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(known)}")

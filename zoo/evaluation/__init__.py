@@ -1,0 +1,1 @@
+"""Model + Split -> predictions and metrics."""

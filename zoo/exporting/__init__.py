@@ -1,0 +1,1 @@
+"""Model -> .keras and SavedModel, with a parity certificate."""

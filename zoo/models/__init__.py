@@ -1,0 +1,1 @@
+"""Shapes and options -> an uncompiled functional keras.Model."""

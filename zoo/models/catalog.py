@@ -1,0 +1,73 @@
+"""The table of builders, and `build`: a name, shapes and options -> an uncompiled functional keras.Model."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    import keras
+
+# name -> (module, what it is). The builder is the function of the same name in that module.
+MODELS = {
+    "logistic": ("zoo.models.linear", "logistic regression: one sigmoid unit, two classes"),
+    "softmax": ("zoo.models.linear", "softmax regression: one linear layer"),
+    "mlp": ("zoo.models.mlp", "multi-layer perceptron: widths, or a parameter budget"),
+    "cnn": ("zoo.models.cnn", "stages of 3x3 convolutions and max-pooling, VGG-style where asked"),
+}
+
+
+def list_models() -> list[str]:
+    """The names of all builders, sorted."""
+    return sorted(MODELS)
+
+
+def build(name: str, input_shape: Sequence[int], num_classes: int, **options: Any) -> keras.Model:
+    """Builds an uncompiled functional model that maps float inputs to class probabilities.
+
+    Args:
+        name: a name of `list_models()`.
+        input_shape: shape of one example, without the batch axis, e.g. `(28, 28, 1)`.
+        num_classes: number of classes, 2 or more.
+        **options: keyword-only options of the builder, see e.g. `zoo.models.cnn.cnn`.
+
+    Raises:
+        UsageError: an unknown name or option (the nearest ones are named), or a value out of range.
+
+    Example:
+        >>> build("cnn", (28, 28, 1), 10, l2=1e-4, dropout=0.3).output_shape
+        (None, 10)
+    """
+    if isinstance(num_classes, bool) or num_classes < 2:
+        raise UsageError(f"a classifier needs two or more classes. Received: num_classes={num_classes}")
+    shape = tuple(int(n) for n in input_shape)
+    if not shape or min(shape) < 1:
+        raise UsageError(f"input_shape must be positive sizes. Received: input_shape={tuple(input_shape)}")
+    check_options(name, options)
+    return builder(name)(shape, num_classes, **options)
+
+
+def builder(name: str) -> Callable[..., keras.Model]:
+    """The function behind a name; it takes (input_shape, num_classes) and keyword-only options."""
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    function: Callable[..., keras.Model] = getattr(importlib.import_module(MODELS[name][0]), name)
+    return function
+
+
+def builder_options(name: str) -> dict[str, Any]:
+    """Option name -> default value of a builder."""
+    parameters = inspect.signature(builder(name)).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raises a UsageError, naming the nearest ones, when a builder has no such option."""
+    known = builder_options(name)
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of model {name!r}", option, known)

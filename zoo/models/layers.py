@@ -1,0 +1,63 @@
+"""What all builders share: input, penalty, dtype of the output, range checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import zoo.startup  # noqa: F401  (before Keras)
+import keras
+
+from zoo.errors import UsageError
+
+DTYPES = ("float32", "float64", "mixed_bfloat16")
+
+
+def model_input(input_shape: Sequence[int], dtype: str) -> keras.KerasTensor:
+    """The input of a model: float64 for a float64 model, else float32."""
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}")
+    return keras.Input(tuple(input_shape), dtype="float64" if dtype == "float64" else "float32", name="inputs")
+
+
+def penalty(l1: float, l2: float) -> keras.Regularizer | None:
+    """Keras's penalty l1·Σ|w| + l2·Σw² (gradient l1·sign(w) + 2·l2·w), or `None` when both are zero."""
+    for name, value in (("l1", l1), ("l2", l2)):
+        if not 0 <= value < float("inf"):
+            raise UsageError(f"{name} must be 0 or more. Received: {name}={value}")
+    return keras.regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None
+
+
+def classifier(
+    features: keras.KerasTensor,
+    units: int,
+    activation: str | None,
+    *,
+    l1: float,
+    l2: float,
+    penalize_bias: bool = False,
+    kernel_initializer: str | keras.Initializer,
+    dtype: str,
+) -> keras.KerasTensor:
+    """The last layer, named "predictions". Under mixed precision it computes in float32, so that probabilities do."""
+    return keras.layers.Dense(
+        units,
+        activation=activation,
+        kernel_regularizer=penalty(l1, l2),
+        bias_regularizer=penalty(l1, l2) if penalize_bias else None,
+        kernel_initializer=kernel_initializer,
+        dtype="float32" if dtype == "mixed_bfloat16" else dtype,
+        name="predictions",
+    )(features)
+
+
+def check_dropout(rate: float) -> None:
+    """Raises a UsageError unless 0 <= rate < 1."""
+    if not 0 <= rate < 1:
+        raise UsageError(f"dropout must be at least 0 and below 1. Received: dropout={rate}")
+
+
+def check_counts(**values: int) -> None:
+    """Raises a UsageError naming the first value that is below 1."""
+    for name, value in values.items():
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise UsageError(f"{name} must be a whole number of at least 1. Received: {name}={value}")

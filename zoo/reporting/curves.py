@@ -1,0 +1,186 @@
+"""Learning curves and search curves as figures, without pyplot's global state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from zoo.reporting.inputs import RunLike, SearchLike
+
+INK = "#22262b"  # text and axes; an inline SVG takes the page's own text colour in its place
+TRAIN, VALIDATION, BEST = "#3f83f8", "#e8710a", "#0e9f6e"
+_SMOOTHED_POINTS = 50
+
+
+def plot_curves(run: RunLike) -> Figure:
+    """Loss by step, accuracy by epoch and learning rate by epoch, side by side; what a run lacks is left out.
+
+    Args:
+        run: its `steps`, `validations` and `history` are read. `val_*` may be absent or NaN.
+    """
+    panels = _panels(run)
+    figure = Figure(figsize=(4.8 * max(1, len(panels)), 3.6), dpi=110, layout="constrained")
+    for i, draw in enumerate(panels.values()):
+        draw(figure.add_subplot(1, len(panels), i + 1), run)
+    if not panels:
+        figure.text(0.5, 0.5, "nothing was recorded", ha="center", va="center", color=INK)
+    return figure
+
+
+def curve_figures(run: RunLike) -> dict[str, Figure]:
+    """The panels of `plot_curves` as figures of their own, by caption, so that a narrow page can stack them."""
+    figures = {}
+    for caption, draw in _panels(run).items():
+        figure = Figure(figsize=(4.8, 3.2), layout="constrained")
+        draw(figure.add_subplot(), run)
+        figures[caption] = figure
+    return figures
+
+
+def plot_search(search: SearchLike) -> Figure:
+    """Every trial's score and the best so far, in the order of the table; trials without a finite score are left out."""
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    scores = pd.to_numeric(search.table["score"], errors="coerce").to_numpy(np.float64)
+    kept = np.flatnonzero(np.isfinite(scores))
+    best = (np.minimum if search.direction == "min" else np.maximum).accumulate(scores[kept])
+    axes.plot(kept + 1, scores[kept], "o", color=TRAIN, alpha=0.55, markersize=4, label="trial")
+    axes.step(kept + 1, best, where="post", color=BEST, linewidth=2, label="best so far")
+    _finish(axes, "trial", search.objective)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def plot_confusion(matrix: np.ndarray) -> Figure:
+    """A heat map of row shares, for more classes than a table can show."""
+    figure = Figure(figsize=(6.4, 5.6), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="share of the true class")
+    axes.set(xlabel="predicted class (number)", ylabel="true class (number)")
+    return figure
+
+
+def figure_png(figure: Figure) -> bytes:
+    """The figure as PNG, on white, 144 dots an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def figure_svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element for a page: transparent, text as text, ink in the page's text colour."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "zoo"}):
+        plain = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, dpi=144, metadata=plain)
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :].replace(INK, "currentColor")
+
+
+def _panels(run: RunLike) -> dict[str, Callable[[Axes, RunLike], None]]:
+    """The panels that have something to show, by caption."""
+    panels: dict[str, Callable[[Axes, RunLike], None]] = {}
+    if _has(run.steps, "loss") or _has(run.validations, "val_loss"):
+        panels["Loss by step"] = _draw_loss
+    if _has(run.history, "accuracy") or _has(run.history, "val_accuracy"):
+        panels["Accuracy by epoch"] = _draw_accuracy
+    if _has(run.history, "learning_rate"):
+        panels["Learning rate by epoch"] = _draw_learning_rate
+    return panels
+
+
+def _has(frame: pd.DataFrame, column: str) -> bool:
+    return column in frame.columns and bool(np.isfinite(frame[column].to_numpy(np.float64)).any())
+
+
+def _draw_loss(axes: Axes, run: RunLike) -> None:
+    steps, checks = run.steps, run.validations
+    if _has(steps, "loss"):
+        # Rasterized: a hundred thousand steps would make megabytes of SVG.
+        axes.plot(
+            steps["step"],
+            steps["loss"],
+            color=TRAIN,
+            alpha=0.3,
+            linewidth=0.8,
+            rasterized=True,
+            label="train, each step",
+        )
+        window = max(1, len(steps) // _SMOOTHED_POINTS)
+        if window > 1:
+            smooth = steps["loss"].rolling(window, min_periods=1).mean()
+            axes.plot(steps["step"], smooth, color=TRAIN, linewidth=1.6, label=f"train, mean of {window} steps")
+    if _has(checks, "val_loss"):
+        axes.plot(checks["step"], checks["val_loss"], color=VALIDATION, marker="o", markersize=3, label="validation")
+    if _has(checks, "val_data_loss") and not np.allclose(
+        checks["val_loss"], checks["val_data_loss"], 1e-2, equal_nan=True
+    ):
+        axes.plot(
+            checks["step"],
+            checks["val_data_loss"],
+            color=VALIDATION,
+            linestyle=":",
+            label="validation, without penalties",
+        )
+    _limit_to_finite(axes)
+    _finish(axes, "step", "loss")
+
+
+def _draw_accuracy(axes: Axes, run: RunLike) -> None:
+    epochs = _epochs(run.history)
+    for column, colour, label in (("accuracy", TRAIN, "train"), ("val_accuracy", VALIDATION, "validation")):
+        if _has(run.history, column):
+            axes.plot(epochs, run.history[column], color=colour, marker="o", markersize=3, label=label)
+    _mark_phases(axes, run.history)
+    _finish(axes, "epoch", "accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_learning_rate(axes: Axes, run: RunLike) -> None:
+    axes.plot(_epochs(run.history), run.history["learning_rate"], color=BEST, marker="o", markersize=3, label="train")
+    _mark_phases(axes, run.history)
+    _finish(axes, "epoch", "learning rate")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _epochs(history: pd.DataFrame) -> np.ndarray:
+    return np.arange(1, len(history) + 1)  # counted across the phases, each of which may begin at 0 again
+
+
+def _mark_phases(axes: Axes, history: pd.DataFrame) -> None:
+    if "phase" not in history.columns:
+        return
+    phases = history["phase"].to_numpy()
+    for first in np.flatnonzero(phases[1:] != phases[:-1]) + 1:
+        axes.axvline(first + 0.5, color=INK, linewidth=0.8, linestyle=":", alpha=0.6)
+
+
+def _limit_to_finite(axes: Axes) -> None:
+    """Keeps one exploding step from flattening everything else."""
+    values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.get_lines()])
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() >= 0:
+        top, usual = values.max(), np.quantile(values, 0.98)
+        axes.set_ylim(0, 1.05 * (2 * usual if usual > 0 and top > 4 * usual else top) or 1)
+
+
+def _finish(axes: Axes, xlabel: str, ylabel: str) -> None:
+    axes.set_xlabel(xlabel, color=INK)
+    axes.set_ylabel(ylabel, color=INK, parse_math=False)  # an objective's name may hold a dollar sign
+    axes.tick_params(colors=INK)
+    axes.grid(color=INK, alpha=0.12, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+    axes.legend(frameon=False, fontsize="small", labelcolor=INK)

@@ -1,0 +1,133 @@
+"""Values as a person reads them, and values as JSON takes them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+MISSING = "–"
+
+
+class Table(NamedTuple):
+    """A table as text, ready for the template macro of the same name."""
+
+    header: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+
+
+def format_value(value: Any) -> str:
+    """One value as short text: four significant digits for floats, `–` for None and NaN, lists with commas."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return ", ".join(format_value(item) for item in value) or MISSING
+    if value is None or value is pd.NaT or value is pd.NA:
+        return MISSING
+    if isinstance(value, float):
+        return MISSING if math.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def format_count(value: int) -> str:
+    """An integer with thin spaces between the thousands."""
+    return f"{int(value):,}".replace(",", "\u202f")
+
+
+def format_percent(share: float, *, digits: int = 2) -> str:
+    """A share as a percentage; `–` when it is not finite."""
+    return f"{100 * share:.{digits}f}\u202f%" if math.isfinite(share) else MISSING
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration in the unit that fits it: `850 ms`, `12.3 s`, `4 min 05 s`, `1 h 02 min`."""
+    if not math.isfinite(seconds):
+        return MISSING
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a nested dictionary, with dotted keys, in their order.
+
+    Example:
+        >>> list(flatten({"a": {"b": 1}, "c": 2}))
+        [('a.b', 1), ('c', 2)]
+    """
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def settings_table(columns: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Settings side by side: one row a (dotted) key, one column for each of the given dictionaries."""
+    flat = {title: dict(flatten(values)) for title, values in columns.items()}
+    keys = list(dict.fromkeys(key for values in flat.values() for key in values))
+    rows = [[key, *(format_value(values.get(key, "")) for values in flat.values())] for key in keys]
+    return Table(["setting", *flat], rows, [False] * (1 + len(flat)))
+
+
+def frame_table(frame: pd.DataFrame, *, max_rows: int | None = None) -> Table:
+    """A DataFrame's columns as text; the index is left out.
+
+    Args:
+        frame: the data.
+        max_rows: only the first so many rows; None for all.
+    """
+    shown = frame if max_rows is None else frame.head(max_rows)
+    columns = [[format_value(value) for value in shown.iloc[:, i]] for i in range(shown.shape[1])]
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    return Table([str(name) for name in frame.columns], [list(row) for row in zip(*columns, strict=True)], numeric)
+
+
+def wilson_interval(accuracy: float, num_examples: int, *, z: float = 1.959964) -> tuple[float, float]:
+    """The Wilson score interval of a share; (nan, nan) without examples or without a share.
+
+    Args:
+        accuracy: the measured share, 0 to 1.
+        num_examples: how many examples it was measured on.
+        z: the normal quantile. The default gives 95 %.
+    """
+    if num_examples < 1 or not math.isfinite(accuracy):
+        return math.nan, math.nan
+    spread = z * z / num_examples
+    centre = (accuracy + spread / 2) / (1 + spread)
+    half = z * math.sqrt(accuracy * (1 - accuracy) / num_examples + spread / num_examples / 4) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def json_ready(value: Any) -> Any:
+    """The value in JSON's own types: NumPy scalars unpacked, NaN and infinities as None, unknown objects as text."""
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [json_ready(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return json_ready(value.tolist())
+    if isinstance(value, np.generic):
+        return json_ready(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return value.as_posix() if isinstance(value, Path) else str(value)
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a `<script>` element: no character of it can end or open a tag."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

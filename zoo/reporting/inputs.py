@@ -1,0 +1,89 @@
+"""What a report reads from a training run, an evaluation and a search: attributes only, so any object with them will do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+
+class RunLike(Protocol):
+    """A finished training run.
+
+    A run may also carry `model`, a Keras model; the report asks it for its name and its number of parameters when
+    `config["model"]` does not say.
+    """
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """`{"data": {...}, "model": {...}, "recipes": [{...}], "versions": {...}}`; each part may be absent."""
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """One row a gradient step: step, loss, data_loss."""
+
+    @property
+    def validations(self) -> pd.DataFrame:
+        """One row a validation: step, epoch, val_loss, val_data_loss, val_accuracy."""
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: phase, epoch, loss, data_loss, accuracy, learning_rate, seconds and perhaps val_*."""
+
+
+class EvaluationLike(Protocol):
+    """A model's outputs on one split and what they score."""
+
+    @property
+    def accuracy(self) -> float:
+        """The share of correct predictions, 0 to 1."""
+
+    @property
+    def loss(self) -> float:
+        """The mean loss without penalties."""
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples were scored."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the model's outputs."""
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """One row an example: index, true, predicted, correct, confidence, loss and `p(<class>)` for every class."""
+
+    @property
+    def per_class(self) -> pd.DataFrame:
+        """One row a class, indexed by its name: precision, recall, f1, support."""
+
+    @property
+    def confusion_matrix(self) -> np.ndarray:
+        """Counts, (classes, classes); a row is a true class."""
+
+    @property
+    def images(self) -> np.ndarray | None:
+        """uint8, (N, height, width, 1 or 3), in the order of `predictions`; None when the inputs are not images."""
+
+
+class SearchLike(Protocol):
+    """A finished hyper-parameter search."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a trial: trial, status, score, epochs, seconds, then its hyper-parameters."""
+
+    @property
+    def objective(self) -> str:
+        """The name of the score, e.g. `"val_accuracy"`."""
+
+    @property
+    def best_values(self) -> Mapping[str, Any]:
+        """The hyper-parameters of the best trial."""
+
+    @property
+    def direction(self) -> str:
+        """`"max"` or `"min"`."""

@@ -1,0 +1,224 @@
+"""One HTML page that holds everything about a run: summary, settings, curves, errors, every test image, the search."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from zoo.errors import UsageError
+from zoo.reporting.curves import curve_figures, figure_png, figure_svg, plot_confusion, plot_search
+from zoo.reporting.formatting import (
+    format_count,
+    format_percent,
+    format_seconds,
+    format_value,
+    frame_table,
+    settings_table,
+    wilson_interval,
+)
+from zoo.reporting.gallery import gallery_context
+from zoo.reporting.inputs import EvaluationLike, RunLike, SearchLike
+from zoo.reporting.rendering import data_uri, render_template
+from zoo.storage import write_text
+
+_MATRIX_CLASSES = 40  # a larger confusion matrix is drawn as a picture
+_CONFUSED_PAIRS = 8
+
+
+class Tile(NamedTuple):
+    """One figure of the summary."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    run: RunLike | None = None,
+    evaluation: EvaluationLike | None = None,
+    search: SearchLike | None = None,
+    title: str | None = None,
+) -> Path:
+    """Writes one self-contained HTML file; each part that is given becomes sections, the others are absent.
+
+    The file loads nothing from anywhere. Ten thousand test images fit in about 25 MB.
+
+    Args:
+        path: the file to write, replaced in one step. Missing parent folders are made.
+        run: a training run: summary, recipe, versions, curves.
+        evaluation: a model's results on the test split: accuracy, per-class table, confusion matrix, every image.
+        search: a hyper-parameter search: its trials and its best values.
+        title: the heading. The default names the model and the data where `run` tells them.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: when none of run, evaluation and search is given.
+        DataError: when the predictions or the images do not fit together.
+
+    Example:
+        >>> write_report("runs/cnn/report.html", run=run, evaluation=score)
+    """
+    if run is None and evaluation is None and search is None:
+        raise UsageError("a report needs a run, an evaluation or a search. Received: none of them")
+    context = {
+        "title": title or _default_title(run),
+        "summary": _summary(run, evaluation, search),
+        "interval": _interval(evaluation),
+        "settings": _settings(run),
+        "curves": _curves(run),
+        "classes": None if evaluation is None else _classes(evaluation),
+        "gallery": None if evaluation is None else gallery_context(evaluation),
+        "search": None if search is None else _search(search),
+    }
+    return write_text(path, render_template("report.html", context))
+
+
+def _part(run: RunLike, name: str) -> Mapping[str, Any]:
+    part = run.config.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _model_name(run: RunLike) -> str:
+    return str(_part(run, "model").get("name") or getattr(getattr(run, "model", None), "name", "") or "")
+
+
+def _default_title(run: RunLike | None) -> str:
+    names = [] if run is None else [_model_name(run), str(_part(run, "data").get("name") or "")]
+    return " on ".join(name for name in names if name) or "Report"
+
+
+def _interval(evaluation: EvaluationLike | None) -> dict[str, str] | None:
+    """Where the accuracy and its interval lie on a line from 0 to 1, as CSS percentages."""
+    if evaluation is None or not math.isfinite(evaluation.accuracy) or evaluation.num_examples < 1:
+        return None
+    low, high = wilson_interval(evaluation.accuracy, evaluation.num_examples)
+    return {
+        "low": f"{100 * low:.3f}%",
+        "width": f"{100 * (high - low):.3f}%",
+        "accuracy": f"{100 * evaluation.accuracy:.3f}%",
+    }
+
+
+def _summary(run: RunLike | None, evaluation: EvaluationLike | None, search: SearchLike | None) -> list[Tile]:
+    tiles = []
+    if evaluation is not None:
+        low, high = wilson_interval(evaluation.accuracy, evaluation.num_examples)
+        note = f"95 % interval {format_percent(low)} to {format_percent(high)} (Wilson)"
+        errors = round((1 - evaluation.accuracy) * evaluation.num_examples) if math.isfinite(evaluation.accuracy) else 0
+        tiles += [
+            Tile("Test accuracy", format_percent(evaluation.accuracy), note),
+            Tile("Test loss", format_value(float(evaluation.loss))),
+            Tile(
+                "Test images" if evaluation.images is not None else "Test examples",
+                format_count(evaluation.num_examples),
+            ),
+            Tile("Errors", format_count(errors)),
+        ]
+    if run is not None:
+        tiles += _run_tiles(run)
+    if search is not None:
+        scores = pd.to_numeric(search.table["score"], errors="coerce")
+        best = scores.min() if search.direction == "min" else scores.max()
+        tiles.append(Tile(f"Best {search.objective}", format_value(float(best)), f"{len(scores)} trials"))
+    return tiles
+
+
+def _run_tiles(run: RunLike) -> list[Tile]:
+    tiles = []
+    if _model_name(run):
+        tiles.append(Tile("Model", _model_name(run)))
+    model, built = _part(run, "model"), getattr(run, "model", None)
+    parameters = model.get("num_parameters", model.get("parameters"))
+    if parameters is None and hasattr(built, "count_params"):
+        parameters = built.count_params()
+    if parameters is not None:
+        tiles.append(Tile("Parameters", format_count(parameters)))
+    tiles.append(Tile("Epochs run", format_count(len(run.history))))
+    if "seconds" in run.history.columns:
+        tiles.append(Tile("Training time", format_seconds(float(run.history["seconds"].sum()))))
+    return tiles
+
+
+def _settings(run: RunLike | None) -> list[dict[str, Any]]:
+    """The tables of the recipe section, with their captions."""
+    if run is None:
+        return []
+    recipes = [r for r in run.config.get("recipes") or [] if isinstance(r, Mapping)]
+    phases = {f"phase {i + 1}" if len(recipes) > 1 else "value": recipe for i, recipe in enumerate(recipes)}
+    columns = {
+        "Recipe": phases,
+        "Model": {"value": _part(run, "model")},
+        "Data": {"value": _part(run, "data")},
+        "Versions": {"value": _part(run, "versions")},
+    }
+    tables = {caption: settings_table(values) for caption, values in columns.items()}
+    return [{"caption": caption, "table": table} for caption, table in tables.items() if table.rows]
+
+
+def _curves(run: RunLike | None) -> list[dict[str, Any]]:
+    figures = {} if run is None else curve_figures(run)
+    return [{"caption": caption, "svg": _trusted(figure_svg(figure))} for caption, figure in figures.items()]
+
+
+def _trusted(svg: str) -> Markup:
+    return Markup(svg)  # noqa: S704 - Matplotlib wrote it and escapes the texts in it
+
+
+def _classes(evaluation: EvaluationLike) -> dict[str, Any]:
+    names = [str(name) for name in evaluation.class_names]
+    matrix = np.asarray(evaluation.confusion_matrix)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    fits = len(names) <= _MATRIX_CLASSES
+    heat_map = None if fits else data_uri(figure_png(plot_confusion(matrix)), "image/png")
+    cells = [
+        [{"count": int(n), "share": float(s)} for n, s in zip(*row, strict=True)]
+        for row in zip(matrix, shares, strict=True)
+    ]
+    return {
+        "names": names,
+        "per_class": [_per_class_row(str(name), row) for name, row in evaluation.per_class.iterrows()],
+        "matrix": cells if fits else None,
+        "heat_map": heat_map,
+        "confused": _most_confused(matrix, shares, names),
+    }
+
+
+def _per_class_row(name: str, row: pd.Series) -> dict[str, Any]:
+    shares = [float(row[column]) for column in ("precision", "recall", "f1")]
+    bars = [{"text": format_percent(s, digits=1), "share": s if math.isfinite(s) else 0.0} for s in shares]
+    return {"name": name, "bars": bars, "support": format_count(int(row["support"]))}
+
+
+def _most_confused(matrix: np.ndarray, shares: np.ndarray, names: list[str]) -> list[list[str]]:
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=int))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSED_PAIRS]
+    pairs = [np.unravel_index(k, wrong.shape) for k in order]
+    return [
+        [names[t], names[p], format_count(wrong[t, p]), format_percent(shares[t, p], digits=1)]
+        for t, p in pairs
+        if wrong[t, p] > 0
+    ]
+
+
+def _search(search: SearchLike) -> dict[str, Any]:
+    scores = pd.to_numeric(search.table["score"], errors="coerce").to_numpy(np.float64)
+    finite = np.isfinite(scores)
+    signed = np.where(finite, scores if search.direction != "min" else -scores, -np.inf)
+    return {
+        "objective": search.objective,
+        "table": frame_table(search.table),
+        "best_row": int(signed.argmax()) if finite.any() else -1,
+        "best_values": settings_table({"value": search.best_values}),
+        "svg": _trusted(figure_svg(plot_search(search))) if finite.any() else None,
+    }

@@ -1,0 +1,248 @@
+"""What a reproducible study writes: numbers under stable keys, expected beside measured, pictures, answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import math
+import os
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from zoo.errors import UsageError
+from zoo.reporting.curves import figure_png
+from zoo.reporting.formatting import format_value, frame_table, json_ready, settings_table
+from zoo.reporting.rendering import data_uri, render_template
+from zoo.storage import atomic_path, write_json, write_text
+from zoo.version import __version__
+
+MET, NOT_MET, NOT_RUN = "met", "not met", "not run"
+_ROUNDING = 1e-9  # 0.92 lies within 0.90 ± 0.02, whatever the last bit says; a tolerance of 0 stays exact
+_PAGE_ROWS = 200  # of a longer table the page shows the beginning, and the CSV has all
+_PACKAGES = ("numpy", "tensorflow", "keras")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One number of a study.
+
+    Attributes:
+        key: its stable name in `result.json`.
+        label: what it is, for people.
+        measured: the number; None when it was not run.
+        expected: the number that was to be reproduced; None without an expectation.
+        tolerance: how far off it may be; None without an expectation.
+        verdict: `"met"`, `"not met"`, `"not run"`; None without an expectation.
+        why: the reason for not running.
+    """
+
+    key: str
+    label: str
+    measured: float | None = None
+    expected: float | None = None
+    tolerance: float | None = None
+    verdict: str | None = None
+    why: str | None = None
+
+
+class StudyReport:
+    """Collects a study's results and writes them as `result.json`, pictures, tables and one page.
+
+    Args:
+        name: the study's short name, e.g. `"vanishing-gradients"`.
+        question: what it asks, one sentence.
+        command: the command line that reproduces it.
+        settings: every setting that the result depends on, plain values.
+        seed: the seed.
+
+    Example:
+        >>> report = StudyReport("softmax", "How far does a linear model get?", "study.py softmax", {"epochs": 5}, 0)
+        >>> report.check("test_accuracy", "test accuracy", 0.921, 0.92, 0.005)
+        >>> report.write("runs/studies/softmax")
+    """
+
+    def __init__(self, name: str, question: str, command: str, settings: Mapping[str, Any], seed: int) -> None:
+        self.name = name
+        self.question = question
+        self.command = command
+        self.settings = dict(settings)
+        self.seed = seed
+        self.findings: dict[str, Finding] = {}
+        self._answers: list[tuple[str, str]] = []
+        self._pictures: dict[str, tuple[bytes, str]] = {}
+        self._tables: dict[str, tuple[str, pd.DataFrame]] = {}
+
+    def check(self, key: str, label: str, measured: float, expected: float, tolerance: float) -> None:
+        """Records a number that has an expectation: `"met"` when it lies within the tolerance, NaN never does.
+
+        Raises:
+            UsageError: when the key is taken or the tolerance is negative or NaN.
+        """
+        if not tolerance >= 0:
+            raise UsageError(f"a tolerance is 0 or more. Received: tolerance={tolerance} for {key!r}")
+        measured, expected, tolerance = float(measured), float(expected), float(tolerance)
+        met = abs(measured - expected) <= tolerance * (1 + _ROUNDING)
+        self._add(Finding(key, label, measured, expected, tolerance, MET if met else NOT_MET))
+
+    def value(self, key: str, measured: float, *, label: str | None = None) -> None:
+        """Records a number without an expectation.
+
+        Args:
+            key: its stable name.
+            measured: the number.
+            label: what it is, for people. The default is the key.
+
+        Raises:
+            UsageError: when the key is taken.
+        """
+        self._add(Finding(key, label or key, float(measured)))
+
+    def not_run(self, key: str, label: str, why: str) -> None:
+        """Records that a number was not measured, and why.
+
+        Raises:
+            UsageError: when the key is taken.
+        """
+        self._add(Finding(key, label, verdict=NOT_RUN, why=why))
+
+    def answer(self, question: str, text: str) -> None:
+        """Records a question of the exercise and its answer in words."""
+        self._answers.append((question, text))
+
+    def figure(self, name: str, figure: Figure, caption: str) -> None:
+        """Draws a figure now; `write` puts it down as `<name>.png`.
+
+        Raises:
+            UsageError: when the name is taken or cannot be a file's name.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+            raise UsageError(f"a figure's name is made of letters, digits, '.', '_' and '-'. Received: {name!r}")
+        if name in self._pictures:
+            raise UsageError(f"the study already has a figure {name!r}; choose another name")
+        self._pictures[name] = (figure_png(figure), caption)
+
+    def table(self, title: str, dataframe: pd.DataFrame) -> None:
+        """Records a table; `write` puts its columns, without the index, down as CSV under a name made of the title."""
+        stem = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "table"
+        same = sum(re.fullmatch(rf"{stem}(-\d+)?", taken) is not None for taken in self._tables)
+        self._tables[f"{stem}-{same + 1}" if same else stem] = (title, dataframe.copy())
+
+    def summary_lines(self) -> list[str]:
+        """Plain text, one line a number: `key: measured … expected … ± … met`."""
+        return [_line(finding) for finding in self.findings.values()]
+
+    def write(self, directory: str | os.PathLike[str]) -> Path:
+        """Writes `<figure>.png`, `<table>.csv`, `index.html` and, last, `result.json`, each in one step.
+
+        Args:
+            directory: where to. It is made when missing; other files in it stay.
+
+        Returns:
+            The path of `index.html`.
+        """
+        directory = Path(directory)
+        for name, (png, _) in self._pictures.items():
+            with atomic_path(directory / f"{name}.png") as temporary:
+                temporary.write_bytes(png)
+        for stem, (_, frame) in self._tables.items():
+            write_text(directory / f"{stem}.csv", frame.to_csv(index=False))
+        page = write_text(directory / "index.html", render_template("study.html", self._context()))
+        write_json(directory / "result.json", self._result())
+        return page
+
+    def _add(self, finding: Finding) -> None:
+        if finding.key in self.findings:
+            raise UsageError(f"the study already has a number under {finding.key!r}; choose another key")
+        self.findings[finding.key] = finding
+
+    def _result(self) -> dict[str, Any]:
+        numbers = {
+            finding.key: {
+                k: v for k, v in dataclasses.asdict(finding).items() if k not in ("key", "why") or (k == "why" and v)
+            }
+            for finding in self.findings.values()
+        }
+        result: dict[str, Any] = json_ready(
+            {
+                "name": self.name,
+                "question": self.question,
+                "command": self.command,
+                "seed": self.seed,
+                "settings": self.settings,
+                "numbers": numbers,
+                "answers": [{"question": question, "answer": text} for question, text in self._answers],
+                "figures": {f"{name}.png": caption for name, (_, caption) in self._pictures.items()},
+                "tables": {f"{stem}.csv": title for stem, (title, _) in self._tables.items()},
+                "versions": installed_versions(),
+            }
+        )
+        return result
+
+    def _context(self) -> dict[str, Any]:
+        verdicts = [finding.verdict for finding in self.findings.values()]
+        return {
+            "title": self.name,
+            "question": self.question,
+            "command": self.command,
+            "counts": {verdict: verdicts.count(verdict) for verdict in (MET, NOT_MET, NOT_RUN)},
+            "findings": [_cells(finding) for finding in self.findings.values()],
+            "answers": self._answers,
+            "pictures": [
+                {"name": name, "caption": caption, "uri": data_uri(png, "image/png")}
+                for name, (png, caption) in self._pictures.items()
+            ],
+            "tables_given": [
+                {
+                    "title": title,
+                    "file": f"{stem}.csv",
+                    "num_rows": len(frame),
+                    "table": frame_table(frame, max_rows=_PAGE_ROWS),
+                }
+                for stem, (title, frame) in self._tables.items()
+            ],
+            "settings": settings_table({"value": {**self.settings, "seed": self.seed}}),
+            "versions": settings_table({"value": installed_versions()}),
+        }
+
+
+def installed_versions() -> dict[str, str | None]:
+    """The versions that a number depends on: python, numpy, tensorflow, keras, keras-zoo; None when not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    try:
+        versions["keras-zoo"] = importlib.metadata.version("keras-zoo")
+    except importlib.metadata.PackageNotFoundError:
+        versions["keras-zoo"] = __version__  # a checkout that nobody installed
+    return versions
+
+
+def _number(value: float | None) -> str:
+    return format_value(value) if value is None or math.isnan(value) else f"{value:.6g}"
+
+
+def _cells(finding: Finding) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(finding),
+        "measured": _number(finding.measured),
+        "expected": _number(finding.expected),
+        "tolerance": _number(finding.tolerance),
+    }
+
+
+def _line(finding: Finding) -> str:
+    if finding.verdict == NOT_RUN:
+        return f"{finding.key}: not run: {finding.why}"
+    line = f"{finding.key}: measured {finding.measured:.6g}"
+    if finding.verdict is None:
+        return line
+    return f"{line} expected {finding.expected:.6g} ± {finding.tolerance:.6g} {finding.verdict}"

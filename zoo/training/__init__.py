@@ -1,0 +1,1 @@
+"""Model + DataSplits + Recipe(s) -> TrainingRun."""
