@@ -1,7 +1,7 @@
 """The best model of a search, kept so that it always belongs to the best trial that the journal holds.
 
-A new best is saved beside the old one, then its trial goes to the journal, and only then does it take the old one's place.
-A crash between leaves a candidate, which the next opening promotes or removes.
+A new best is saved beside the old one, then its trial goes to the journal, and only then does it take the old one's
+place. A crash between leaves a candidate, which the next opening promotes or removes.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ class BestModel:
 
     def promote(self, number: int) -> None:
         """Puts a trial's model in the place of the best; its trial is in the journal by now."""
-        os.replace(self.candidate(number), self.path)
+        self.candidate(number).replace(self.path)
 
     def recover(self, best: dict[str, Any] | None) -> None:
         """Ends what a crash interrupted, given the journal's best trial."""
         if best is not None and _holds(self.candidate(best["number"]), best):
             self.promote(best["number"])
-        for left_over in self.folder.glob("candidate-*.keras"):
-            left_over.unlink()
+        for pattern in ("candidate-*.keras", ".candidate-*.keras"):  # whole ones, and those that a crash cut short
+            for left_over in self.folder.glob(pattern):
+                left_over.unlink()
 
     def file_of(self, best: dict[str, Any]) -> Path:
         """The file with the very model of the best trial.

@@ -1,7 +1,7 @@
 """The append-only record of a search: what a result is read from and what a search resumes from.
 
 `journal.jsonl` has one record a line, `{"crc32": ..., "record": {...}}`: first the header that identifies the search,
-then one record a finished trial. Numbers that are not finite stand as `NaN` and `Infinity`, as Python's json writes them.
+then one record a finished trial. Numbers that are not finite stand as `NaN` and `Infinity`, as in Python's json.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
 

@@ -111,7 +111,7 @@ def _encode(name: str, value: Any) -> str:
     try:
         return _JSON + json.dumps(value)
     except TypeError:
-        raise UsageError(f"the values of {name} must be plain: numbers, strings, None, tuples. Received: {value!r}") from None
+        raise UsageError(f"{name} needs plain values: numbers, strings, None, tuples. Received: {value!r}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import zoo.startup  # before Keras
+
+# isort: split
 import keras_tuner
 
 import zoo
@@ -82,7 +84,7 @@ class ModelSpace(keras_tuner.HyperModel):
         self.num_classes = num_classes
         self.values = None if values is None else dict(values)
         self.recipe = recipe
-        options = builder_options(model_name)
+        options = catalog.builder_options(model_name)
         given = default_values(model_name, self.input_shape, recipe) if values is None else values
         fields = [field.name for field in dataclasses.fields(Recipe)]
         for name in given:
@@ -98,9 +100,15 @@ class ModelSpace(keras_tuner.HyperModel):
         return chosen, dataclasses.replace(self.recipe, **fields)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """A compiled model, ready for `fit` by a stock tuner; the recipe's loss, optimizer and metrics are in it."""
+        """A compiled model, ready for `fit` by a stock tuner; the recipe's loss, optimizer and metrics are in it.
+
+        Raises:
+            UsageError: the recipe has a schedule, which needs the steps of an epoch: a stock tuner does not tell them.
+        """
         options, recipe = self.choose(hp)
-        model = zoo.build(self.model_name, self.input_shape, self.num_classes, **options)
+        if recipe.schedule is not None:
+            raise UsageError(f"a stock tuner cannot run a schedule ({recipe.schedule}); use tuning.search")
+        model = zoo.build(self.model_name, self.input_shape, self.num_classes, seed=recipe.seed, **options)
         zoo.compile_model(model, recipe, steps_per_epoch=1)
         return model
 
@@ -138,12 +146,6 @@ def space(
         ...     tuning.space("cnn", data.input_shape, data.num_classes), objective="val_accuracy", max_trials=3)
     """
     return ModelSpace(model_name, input_shape, num_classes, values=values, recipe=recipe)
-
-
-def builder_options(model_name: str) -> list[str]:
-    """The keyword-only options of a catalog entry's builder."""
-    signature = inspect.signature(catalog.builder(model_name))
-    return [p.name for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def default_values(model_name: str, input_shape: Sequence[int], recipe: Recipe) -> dict[str, Any]:

@@ -97,6 +97,9 @@ def run_trial(setting: Setting, task: TrialTask) -> TrialOutcome:
     An exception of the build or the training, and an objective that is missing, infinite or not a number, make a failed
     trial. `KeyboardInterrupt`, and a disk that does not take the model, go through to the caller.
     """
+    import zoo.startup  # noqa: F401  (before Keras)
+
+    # isort: split
     import keras_tuner
 
     started = time.perf_counter()
@@ -125,7 +128,9 @@ def is_better(score: float, best: float | None, direction: str) -> bool:
     return best is None or (score > best if direction == "max" else score < best)
 
 
-def _fit(setting: Setting, task: TrialTask, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, float], int]:
+def _fit(
+    setting: Setting, task: TrialTask, hp: keras_tuner.HyperParameters
+) -> tuple[keras.Model, dict[str, float], int]:
     """The trained model, its metrics and the epochs it took."""
     from tuning.spaces import ModelSpace
 
@@ -137,15 +142,12 @@ def _fit(setting: Setting, task: TrialTask, hp: keras_tuner.HyperParameters) -> 
 def _fit_space(
     space: Any, data: DataSplits, epochs: int | None, hp: keras_tuner.HyperParameters
 ) -> tuple[keras.Model, dict[str, float], int]:
-    import keras
-
     import zoo
 
     options, recipe = space.choose(hp)
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
-    keras.utils.set_random_seed(recipe.seed)
-    model = zoo.build(space.model_name, space.input_shape, space.num_classes, **options)
+    model = zoo.build(space.model_name, space.input_shape, space.num_classes, seed=recipe.seed, **options)
     run = zoo.train(model, data, recipe, verbose=False)
     metrics = {name: float(value) for name, value in run.metrics.items() if name != "epochs"}
     return run.model, metrics, int(run.metrics["epochs"])
@@ -170,7 +172,8 @@ def _fit_hypermodel(
         seed=recipe.seed,
     )
     held_out = None if data.validation is None else data.validation.batches(recipe.batch_size)
-    result = setting.hypermodel.fit(hp, model, batches, validation_data=held_out, epochs=epochs, callbacks=[], verbose=0)
+    options: dict[str, Any] = {"validation_data": held_out, "epochs": epochs, "callbacks": [], "verbose": 0}
+    result = setting.hypermodel.fit(hp, model, batches, **options)
     if isinstance(result, keras.callbacks.History):
         last = {name: float(values[-1]) for name, values in result.history.items() if values}
         return model, last, len(result.epoch)

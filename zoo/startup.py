@@ -46,6 +46,7 @@ def _start() -> None:
 
         tf.config.list_physical_devices()  # looks for a GPU now, so that its absence is not reported later
         logging.set_verbosity(logging.ERROR)
+        tf.get_logger().setLevel("ERROR")
 
 
 _start()

@@ -32,14 +32,14 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Linux, renameat2(2)
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it replaces `path` in one step, on failure it goes.
 
-    The temporary name keeps the suffix of `path`, because Keras chooses its format by it.
+    The temporary name keeps the suffixes of `path`, because Keras chooses its format by them (".weights.h5").
 
     Args:
         path: the file to write. Missing parent folders are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}.{time.monotonic_ns()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{os.getpid()}-{time.monotonic_ns()}{''.join(path.suffixes)[-40:]}")
     try:
         yield temporary
         _sync(temporary)

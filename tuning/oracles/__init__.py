@@ -92,6 +92,9 @@ def resolve_objective(objective: str | keras_tuner.Objective) -> keras_tuner.Obj
     Raises:
         UsageError: nothing says whether more or less of it is better.
     """
+    import zoo.startup  # noqa: F401  (before Keras)
+
+    # isort: split
     import keras_tuner
     from keras_tuner.src.engine import metrics_tracking
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError, unknown_name
@@ -26,13 +28,14 @@ def list_models() -> list[str]:
     return sorted(MODELS)
 
 
-def build(name: str, input_shape: Sequence[int], num_classes: int, **options: Any) -> keras.Model:
+def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int = 0, **options: Any) -> keras.Model:
     """Builds an uncompiled functional model that maps float inputs to class probabilities.
 
     Args:
         name: a name of `list_models()`.
         input_shape: shape of one example, without the batch axis, e.g. `(28, 28, 1)`.
         num_classes: number of classes, 2 or more.
+        seed: decides the initial weights. The builders themselves, called directly, draw them from Keras's global seed.
         **options: keyword-only options of the builder, see e.g. `zoo.models.cnn.cnn`.
 
     Raises:
@@ -48,7 +51,27 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, **options: An
     if not shape or min(shape) < 1:
         raise UsageError(f"input_shape must be positive sizes. Received: input_shape={tuple(input_shape)}")
     check_options(name, options)
-    return builder(name)(shape, num_classes, **options)
+    with _seeded(seed):
+        model = builder(name)(shape, num_classes, **options)
+    model.zoo_build = {  # what a run's config.json says of the model
+        "name": name,
+        "input_shape": list(shape),
+        "num_classes": num_classes,
+        "seed": seed,
+        "options": dict(options),
+    }
+    return model
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Makes Keras's default seeds, which it draws from Python's `random`, a function of `seed`, and puts `random` back."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def builder(name: str) -> Callable[..., keras.Model]:
@@ -70,4 +93,4 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     known = builder_options(name)
     for option in options:
         if option not in known:
-            raise unknown_name(f"option of model {name!r}", option, known)
+            raise unknown_name(f"option of {name}", option, known)

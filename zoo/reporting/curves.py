@@ -45,7 +45,7 @@ def curve_figures(run: RunLike) -> dict[str, Figure]:
 
 
 def plot_search(search: SearchLike) -> Figure:
-    """Every trial's score and the best so far, in the order of the table; trials without a finite score are left out."""
+    """Every trial's score and the best so far, in the table's order; trials without a finite score are left out."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     scores = pd.to_numeric(search.table["score"], errors="coerce").to_numpy(np.float64)
@@ -99,7 +99,7 @@ def _panels(run: RunLike) -> dict[str, Callable[[Axes, RunLike], None]]:
 
 
 def _has(frame: pd.DataFrame, column: str) -> bool:
-    return column in frame.columns and bool(np.isfinite(frame[column].to_numpy(np.float64)).any())
+    return column in frame.columns and bool(np.isfinite(pd.to_numeric(frame[column], errors="coerce").to_numpy()).any())
 
 
 def _draw_loss(axes: Axes, run: RunLike) -> None:
@@ -146,7 +146,9 @@ def _draw_accuracy(axes: Axes, run: RunLike) -> None:
 
 
 def _draw_learning_rate(axes: Axes, run: RunLike) -> None:
-    axes.plot(_epochs(run.history), run.history["learning_rate"], color=BEST, marker="o", markersize=3, label="train")
+    axes.plot(
+        _epochs(run.history), run.history["learning_rate"], color=BEST, marker="o", markersize=3, label="learning rate"
+    )
     _mark_phases(axes, run.history)
     _finish(axes, "epoch", "learning rate")
     axes.set_ylim(bottom=0)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 MISSING = "–"
+_MAX_SETTING = 200  # characters: a setting that is a whole nested configuration would bury the others
 
 
 class Table(NamedTuple):
@@ -77,8 +78,12 @@ def settings_table(columns: Mapping[str, Mapping[str, Any]]) -> Table:
     """Settings side by side: one row a (dotted) key, one column for each of the given dictionaries."""
     flat = {title: dict(flatten(values)) for title, values in columns.items()}
     keys = list(dict.fromkeys(key for values in flat.values() for key in values))
-    rows = [[key, *(format_value(values.get(key, "")) for values in flat.values())] for key in keys]
+    rows = [[key, *(_clipped(format_value(values.get(key, ""))) for values in flat.values())] for key in keys]
     return Table(["setting", *flat], rows, [False] * (1 + len(flat)))
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _MAX_SETTING else text[: _MAX_SETTING - 1] + "…"
 
 
 def frame_table(frame: pd.DataFrame, *, max_rows: int | None = None) -> Table:
@@ -114,12 +119,10 @@ def json_ready(value: Any) -> Any:
     """The value in JSON's own types: NumPy scalars unpacked, NaN and infinities as None, unknown objects as text."""
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return json_ready(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
         return [json_ready(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return json_ready(value.tolist())
-    if isinstance(value, np.generic):
-        return json_ready(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int, str)):

@@ -1,4 +1,4 @@
-"""What a report reads from a training run, an evaluation and a search: attributes only, so any object with them will do."""
+"""What a report reads from a run, an evaluation and a search: attributes only, so any object with them will do."""
 
 from __future__ import annotations
 

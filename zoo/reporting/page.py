@@ -94,7 +94,7 @@ def _model_name(run: RunLike) -> str:
 
 
 def _default_title(run: RunLike | None) -> str:
-    names = [] if run is None else [_model_name(run), str(_part(run, "data").get("name") or "")]
+    names = [] if run is None else [_model_name(run), Path(str(_part(run, "data").get("name") or "")).name]
     return " on ".join(name for name in names if name) or "Report"
 
 
@@ -138,16 +138,23 @@ def _run_tiles(run: RunLike) -> list[Tile]:
     tiles = []
     if _model_name(run):
         tiles.append(Tile("Model", _model_name(run)))
-    model, built = _part(run, "model"), getattr(run, "model", None)
-    parameters = model.get("num_parameters", model.get("parameters"))
-    if parameters is None and hasattr(built, "count_params"):
-        parameters = built.count_params()
+    parameters = _num_parameters(run)
     if parameters is not None:
         tiles.append(Tile("Parameters", format_count(parameters)))
+    checks = run.validations
+    if "val_accuracy" in checks.columns and checks["val_accuracy"].notna().any():
+        best = format_percent(float(checks["val_accuracy"].max()))
+        tiles.append(Tile("Best validation accuracy", best))
     tiles.append(Tile("Epochs run", format_count(len(run.history))))
     if "seconds" in run.history.columns:
         tiles.append(Tile("Training time", format_seconds(float(run.history["seconds"].sum()))))
     return tiles
+
+
+def _num_parameters(run: RunLike) -> int | None:
+    recorded = _part(run, "model").get("num_parameters")
+    count_params = getattr(getattr(run, "model", None), "count_params", None)
+    return int(recorded) if recorded is not None else None if count_params is None else int(count_params())
 
 
 def _settings(run: RunLike | None) -> list[dict[str, Any]]:
@@ -156,9 +163,9 @@ def _settings(run: RunLike | None) -> list[dict[str, Any]]:
         return []
     recipes = [r for r in run.config.get("recipes") or [] if isinstance(r, Mapping)]
     phases = {f"phase {i + 1}" if len(recipes) > 1 else "value": recipe for i, recipe in enumerate(recipes)}
-    columns = {
+    columns: dict[str, Mapping[str, Mapping[str, Any]]] = {
         "Recipe": phases,
-        "Model": {"value": _part(run, "model")},
+        "Model": {"value": {k: v for k, v in _part(run, "model").items() if k != "keras"}},  # a whole serialized model
         "Data": {"value": _part(run, "data")},
         "Versions": {"value": _part(run, "versions")},
     }
@@ -205,7 +212,7 @@ def _most_confused(matrix: np.ndarray, shares: np.ndarray, names: list[str]) -> 
     order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSED_PAIRS]
     pairs = [np.unravel_index(k, wrong.shape) for k in order]
     return [
-        [names[t], names[p], format_count(wrong[t, p]), format_percent(shares[t, p], digits=1)]
+        [names[t], names[p], format_count(wrong[t, p]), format_percent(float(shares[t, p]), digits=1)]
         for t, p in pairs
         if wrong[t, p] > 0
     ]

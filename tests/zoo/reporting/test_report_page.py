@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from report_examples import make_evaluation, make_run, make_search
+
+from zoo.errors import DataError, UsageError
+from zoo.reporting.formatting import wilson_interval
+from zoo.reporting.page import write_report
+
+ATTACK = "<script>alert(1)</script>"
+
+
+def written(path: Path, **parts: Any) -> str:
+    assert write_report(path / "report.html", **parts) == path / "report.html"
+    assert [f.name for f in path.iterdir()] == ["report.html"]  # nothing temporary stays
+    return (path / "report.html").read_text(encoding="utf-8")
+
+
+def payload_of(page: str) -> dict[str, Any]:
+    text = re.search(r'<script type="application/json" id="gallery-data">(.*?)</script>', page, re.DOTALL).group(1)
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def sections_of(page: str) -> list[str]:
+    return re.findall(r'<section id="(\w+)"', page)
+
+
+# Sections
+
+
+@pytest.mark.parametrize(
+    ("parts", "sections"),
+    [
+        ({"run": make_run()}, ["summary", "curves", "recipe"]),
+        ({"evaluation": make_evaluation()}, ["summary", "classes", "gallery"]),
+        ({"search": make_search()}, ["summary", "search"]),
+        (
+            {"run": make_run(), "evaluation": make_evaluation(), "search": make_search()},
+            ["summary", "curves", "classes", "gallery", "search", "recipe"],
+        ),
+    ],
+)
+def test_a_section_stands_only_where_its_data_are_given(tmp_path, parts, sections):
+    page = written(tmp_path, **parts)
+    assert sections_of(page) == sections
+    assert set(re.findall(r'<a href="#(\w+)"', page)) == set(sections) - {"summary"}
+
+
+def test_nothing_given_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="needs a run"):
+        write_report(tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_summary_tells_accuracy_interval_loss_model_and_time(tmp_path):
+    evaluation = dataclasses.replace(make_evaluation(), accuracy=0.9, loss=0.25, num_examples=1000)
+    page = re.sub(r"\s+", " ", written(tmp_path, run=make_run(), evaluation=evaluation)).replace("\u202f", " ")
+    for text in ("90.00 %", "87.98 % to 91.71 %", "0.25", "1 000", "softmax", "1 650", "6.0 s", "softmax on digits"):
+        assert text in page, text
+
+
+def test_the_wilson_interval_equals_published_values():
+    # Newcombe (1998), Statistics in Medicine 17:857, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
+    cases = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0, 0.1611), (1, 29): (0.0061, 0.1718)}
+    for (hits, total), expected in cases.items():
+        np.testing.assert_allclose(wilson_interval(hits / total, total), expected, atol=5e-5)
+
+
+def test_recipes_of_several_phases_stand_side_by_side(tmp_path):
+    page = written(tmp_path, run=make_run())
+    assert "phase 1" in page
+    assert re.search(r'<th scope="row">optimizer</th><td>sgd</td><td>adam</td>', page)
+    assert "options.l2" in page
+
+
+def test_a_title_replaces_the_default(tmp_path):
+    assert "<title>A &amp; B</title>" in written(tmp_path, run=make_run(), title="A & B")
+
+
+@pytest.mark.parametrize(("direction", "best"), [("max", "0.9"), ("min", "0.5")])
+def test_the_best_trial_follows_the_direction(tmp_path, direction, best):
+    page = written(tmp_path, search=make_search(direction=direction))
+    assert f'<td class="number">{best}</td>' in re.search(r'<tr class="best">.*?</tr>', page).group()
+
+
+def test_a_search_without_a_score_has_no_plot(tmp_path):
+    search = make_search()
+    page = written(tmp_path, search=dataclasses.replace(search, table=search.table.assign(score=np.nan)))
+    assert "No trial has a score" in page
+    assert "<svg" not in page
+
+
+# Safety
+
+
+def test_names_from_outside_never_become_markup(tmp_path):
+    run, search = make_run(), make_search()
+    run.config["model"]["name"] = ATTACK
+    run.config["data"][ATTACK] = ATTACK
+    search = dataclasses.replace(
+        search, objective=ATTACK, best_values={ATTACK: ATTACK}, table=search.table.assign(**{ATTACK: ATTACK})
+    )
+    evaluation = make_evaluation(class_names=(ATTACK, "]]>--><!--", "$b & 'c' \"d\""))
+    page = written(tmp_path, run=run, evaluation=evaluation, search=search, title=ATTACK)
+    assert ATTACK not in page
+    assert "alert(1)</" not in page
+    assert payload_of(page)["classes"][0] == ATTACK
+    assert not re.search(r"[<>&]", re.search(r'id="gallery-data">(.*?)</script>', page, re.DOTALL).group(1))
+    assert page.count("<script") == 2  # the payload and our own
+
+
+def test_the_script_never_parses_markup():
+    script = (Path(sys.modules["zoo.reporting.page"].__file__).parent / "templates/gallery.js").read_text()
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+
+
+def test_the_page_loads_nothing(tmp_path):
+    page = written(tmp_path, run=make_run(), evaluation=make_evaluation(), search=make_search())
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?(?!data:|#)""", page)
+    assert not re.search(r"url\((?!\"data:|#)", page)
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+    addresses = set(re.findall(r"https?://[^\"'\s<]+", page))
+    assert all(address.startswith("http://www.w3.org/") for address in addresses)  # SVG name spaces, never fetched
+
+
+# Test examples
+
+
+def test_the_payload_holds_every_score(tmp_path):
+    evaluation = make_evaluation()
+    payload = payload_of(written(tmp_path, evaluation=evaluation))
+    scores = np.array(payload["scores"]).reshape(40, 3) / 1e4
+    np.testing.assert_allclose(scores, evaluation.predictions.filter(like="p("), atol=5e-5)
+    assert payload["shown"] is None
+    assert [payload["classes"][k] for k in payload["true"]] == evaluation.predictions["true"].tolist()
+
+
+def test_of_many_classes_the_best_five_are_shown_and_the_true_one_always(tmp_path):
+    evaluation = make_evaluation(num_examples=60, class_names=tuple(f"c{i}" for i in range(50)))
+    payload = payload_of(written(tmp_path, evaluation=evaluation))
+    shown = np.array(payload["shown"]).reshape(60, 5)
+    all_scores = evaluation.predictions.filter(like="p(").to_numpy()
+    assert (shown[:, 0] == all_scores.argmax(axis=1)).all()
+    assert (shown == np.array(payload["true"])[:, None]).any(axis=1).all()
+    np.testing.assert_allclose(
+        np.array(payload["scores"]).reshape(60, 5) / 1e4, np.take_along_axis(all_scores, shown, 1), atol=5e-5
+    )
+
+
+def sprite_of(page: str, i: int) -> np.ndarray:
+    """The picture that the script shows for example `i`, cut out as the script does."""
+    sprite = payload_of(page)["sprite"]
+    sheets = re.findall(r'url\("data:image/\w+;base64,([^"]+)"', page)
+    sheet, place = divmod(i, sprite["columns"] * sprite["rows"])
+    row, column = divmod(place, sprite["columns"])
+    x, y = column * sprite["cell"][0], row * sprite["cell"][1]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheets[sheet]))))
+    return picture[y : y + sprite["height"], x : x + sprite["width"]]
+
+
+def test_every_digit_is_in_its_place_bit_by_bit(tmp_path):
+    evaluation = make_evaluation(num_examples=1500, image_shape=(28, 20, 1))  # more than one sheet
+    page = written(tmp_path, evaluation=evaluation)
+    assert page.count("data:image/png") == 1 + (1500 - 1) // ((1024 // 20) * (1024 // 28))
+    for i in (0, 50, 51, 1400, 1499):
+        np.testing.assert_array_equal(sprite_of(page, i), evaluation.images[i, ..., 0])
+
+
+def test_large_images_become_thumbnails_of_96_pixels(tmp_path):
+    evaluation = make_evaluation(num_examples=5, image_shape=(300, 200, 3))
+    flat = np.full_like(evaluation.images, 77)
+    page = written(tmp_path, evaluation=dataclasses.replace(evaluation, images=flat))
+    assert payload_of(page)["sprite"] | {"width": 64, "height": 96} == payload_of(page)["sprite"]
+    assert (sprite_of(page, 3) == 77).all()
+
+
+def test_inputs_that_are_no_images_are_listed_without_pictures(tmp_path):
+    page = written(tmp_path, evaluation=make_evaluation(image_shape=None))
+    assert payload_of(page)["sprite"] is None
+    assert "Every test example" in page
+    assert '<table class="rows"' in page
+
+
+def test_two_thousand_images_write_in_seconds(tmp_path):
+    evaluation = make_evaluation(num_examples=2000, class_names=tuple("0123456789"), image_shape=(28, 28, 1))
+    started = time.monotonic()
+    page = written(tmp_path, evaluation=evaluation)
+    assert time.monotonic() - started < 10
+    assert len(payload_of(page)["true"]) == 2000
+
+
+def test_ten_thousand_incompressible_colour_images_stay_below_25_megabytes(tmp_path):
+    names = tuple("0123456789")
+    evaluation = make_evaluation(num_examples=10_000, class_names=names, image_shape=(32, 32, 3))
+    assert len(written(tmp_path, evaluation=evaluation)) < 25e6
+
+
+def test_nan_scores_and_losses_give_valid_json(tmp_path):
+    evaluation = make_evaluation()
+    evaluation.predictions.loc[3, ["loss", "confidence", "p(1)"]] = np.nan
+    evaluation.predictions.loc[4, "loss"] = np.inf
+    evaluation.per_class.loc["1", "precision"] = np.nan
+    evaluation = dataclasses.replace(evaluation, accuracy=np.nan, loss=np.nan)
+    payload = payload_of(written(tmp_path, evaluation=evaluation))
+    assert payload["loss"][3] is payload["loss"][4] is payload["confidence"][3] is None
+
+
+def test_an_empty_split_and_an_empty_run_give_a_page(tmp_path):
+    run = make_run()
+    empty = dataclasses.replace(
+        run, config={}, steps=run.steps.head(0), validations=run.validations.head(0), history=run.history.head(0)
+    )
+    evaluation = dataclasses.replace(make_evaluation(num_examples=0), accuracy=np.nan, loss=np.nan)
+    assert sections_of(written(tmp_path, run=empty, evaluation=evaluation)) == ["summary", "classes", "gallery"]
+
+
+def test_more_than_forty_classes_show_the_matrix_as_a_picture(tmp_path):
+    page = written(tmp_path, evaluation=make_evaluation(class_names=tuple(f"c{i}" for i in range(41))))
+    assert 'id="matrix"' not in page
+    assert '<img src="data:image/png' in page
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: {"images": e.images[:3]}, "3 images do not fit 40 predictions"),
+        (lambda e: {"images": e.images.astype(float)}, "Received: float64"),
+        (lambda e: {"predictions": e.predictions.drop(columns="p(1)")}, r"lack the columns p\(1\)"),
+    ],
+)
+def test_results_that_do_not_fit_together_are_refused_and_the_old_file_stays(tmp_path, change, message):
+    (tmp_path / "report.html").write_text("old")
+    evaluation = make_evaluation()
+    with pytest.raises(DataError, match=message):
+        write_report(tmp_path / "report.html", evaluation=dataclasses.replace(evaluation, **change(evaluation)))
+    assert (tmp_path / "report.html").read_text() == "old"
+
+
+def test_reporting_imports_no_tensorflow():
+    code = "import sys, zoo.reporting.page, zoo.reporting.study; print([m for m in ('tensorflow', 'keras', 'matplotlib.pyplot') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

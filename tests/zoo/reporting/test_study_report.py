@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from zoo.errors import UsageError
+from zoo.reporting.study import StudyReport, installed_versions
+
+
+def make_study() -> StudyReport:
+    settings = {"epochs": 5, "rates": (0.1, np.float32(0.5)), "folder": Path("runs/x"), "bad": math.nan}
+    return StudyReport("vanishing", "Do gradients <vanish>?", "study.py vanishing --seed 0", settings, 0)
+
+
+def result_of(directory: Path) -> dict:
+    text = (directory / "result.json").read_text(encoding="utf-8")
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected", "tolerance", "verdict"),
+    [
+        (0.92, 0.9, 0.02, "met"),  # in floats the difference is 0.020000000000000018
+        (0.921, 0.9, 0.02, "not met"),
+        (0.88, 0.9, 0.02, "met"),
+        (3.0, 3.0, 0.0, "met"),
+        (math.nextafter(3.0, 4), 3.0, 0.0, "not met"),
+        (math.nan, 0.9, 0.02, "not met"),
+        (math.inf, 0.9, 0.02, "not met"),
+        (np.float32(1.5), 1.5, 0.1, "met"),
+    ],
+)
+def test_a_number_within_the_tolerance_is_met(measured, expected, tolerance, verdict):
+    study = make_study()
+    study.check("key", "label", measured, expected, tolerance)
+    assert study.findings["key"].verdict == verdict
+
+
+def test_result_json_holds_numbers_settings_seed_and_versions(tmp_path):
+    study = make_study()
+    study.check("accuracy", "test accuracy", 0.91, 0.92, 0.02)
+    study.check("ratio", "norm ratio", math.nan, 1.0, 0.5)
+    study.value("seconds", 12)
+    study.not_run("imagenet", "ImageNet top-1", "no images here")
+    study.answer("Why?", "Because.")
+    assert study.write(tmp_path / "out") == tmp_path / "out/index.html"
+    result = result_of(tmp_path / "out")
+    assert result["numbers"]["accuracy"] == {
+        "label": "test accuracy",
+        "measured": 0.91,
+        "expected": 0.92,
+        "tolerance": 0.02,
+        "verdict": "met",
+    }
+    assert result["numbers"]["ratio"]["measured"] is None
+    assert result["numbers"]["ratio"]["verdict"] == "not met"
+    assert result["numbers"]["seconds"]["measured"] == 12
+    assert result["numbers"]["seconds"]["verdict"] is None
+    assert result["numbers"]["imagenet"]["verdict"] == "not run"
+    assert result["numbers"]["imagenet"]["why"] == "no images here"
+    assert result["settings"] == {"epochs": 5, "rates": [0.1, 0.5], "folder": "runs/x", "bad": None}
+    assert result["answers"] == [{"question": "Why?", "answer": "Because."}]
+    assert (result["seed"], result["command"]) == (0, "study.py vanishing --seed 0")
+    assert list(result["versions"]) == ["python", "numpy", "tensorflow", "keras", "keras-zoo"]
+
+
+def test_pictures_and_tables_are_written_and_the_page_holds_them(tmp_path):
+    study = make_study()
+    figure = Figure()
+    figure.add_subplot().plot([1, 2])
+    study.figure("norms", figure, "Gradient <norms>")
+    study.table("Norms, by layer", pd.DataFrame({"layer": ["a", "<b>"], "norm": [0.5, math.nan]}))
+    study.table("Norms, by layer", pd.DataFrame({"layer": range(300)}))
+    page = study.write(tmp_path).read_text(encoding="utf-8")
+    names = ["index.html", "norms-by-layer-2.csv", "norms-by-layer.csv", "norms.png", "result.json"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == names
+    assert (tmp_path / "norms.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "norms-by-layer.csv").read_text() == "layer,norm\na,0.5\n<b>,\n"
+    assert "data:image/png;base64," in page
+    assert "<vanish>" not in page
+    assert "<norms>" not in page
+    assert "<b>" not in page
+    assert "The first 200 of 300 rows" in page
+    result = result_of(tmp_path)
+    assert result["figures"] == {"norms.png": "Gradient <norms>"}
+    assert result["tables"]["norms-by-layer-2.csv"] == "Norms, by layer"
+
+
+def test_summary_lines_are_plain_text():
+    study = make_study()
+    study.check("accuracy", "test accuracy", 0.91, 0.92, 0.02)
+    study.value("seconds", 12.5)
+    study.not_run("imagenet", "ImageNet top-1", "no images here")
+    assert study.summary_lines() == [
+        "accuracy: measured 0.91 expected 0.92 ± 0.02 met",
+        "seconds: measured 12.5",
+        "imagenet: not run: no images here",
+    ]
+
+
+def test_a_study_can_be_written_again(tmp_path):
+    make_study().write(tmp_path)
+    study = make_study()
+    study.value("seconds", 1)
+    study.write(tmp_path)
+    assert list(result_of(tmp_path)["numbers"]) == ["seconds"]
+
+
+def test_taken_keys_bad_tolerances_and_bad_file_names_are_refused():
+    study = make_study()
+    study.value("key", 1)
+    study.figure("plot", Figure(), "")
+    with pytest.raises(UsageError, match="already has a number under 'key'"):
+        study.not_run("key", "", "")
+    for tolerance in (-1, math.nan):
+        with pytest.raises(UsageError, match="a tolerance is 0 or more"):
+            study.check("other", "", 1, 1, tolerance)
+    with pytest.raises(UsageError, match="already has a figure"):
+        study.figure("plot", Figure(), "")
+    for name in ("../x", "", ".hidden", "a/b"):
+        with pytest.raises(UsageError, match="a figure's name"):
+            study.figure(name, Figure(), "")
+
+
+def test_versions_name_what_is_installed():
+    versions = installed_versions()
+    assert versions["numpy"] == np.__version__
+    assert versions["keras-zoo"]

@@ -1,0 +1,159 @@
+"""`evaluate`: model + split -> accuracy, loss, per-class figures, confusion matrix and a table of predictions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from sklearn import metrics
+
+from zoo.data.splits import Split, as_split
+from zoo.errors import UsageError
+from zoo.models.outputs import class_probabilities, output_kind
+
+
+@dataclasses.dataclass
+class Evaluation:
+    """What a model does on a split.
+
+    Attributes:
+        accuracy: share of the examples whose most probable class is the true one.
+        loss: mean cross entropy in nats, without penalties; `inf` where a true class has probability 0.
+        predictions: one row an example: index, true and predicted class names, correct, confidence (the largest
+            probability), loss, and a column `p(NAME)` for each class.
+        confusion_matrix: (K, K) counts; rows are true classes.
+        per_class: one row a class: precision, recall, f1, support.
+        class_names: one name a class.
+        split: the data it was computed on.
+    """
+
+    accuracy: float
+    loss: float
+    predictions: pd.DataFrame
+    confusion_matrix: np.ndarray
+    per_class: pd.DataFrame
+    class_names: tuple[str, ...]
+    split: Split
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples."""
+        return len(self.predictions)
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """95 % Wilson score interval of the accuracy (Wilson, 1927)."""
+        return wilson_interval(int(self.predictions["correct"].sum()), self.num_examples)
+
+    @property
+    def images(self) -> np.ndarray | None:
+        """(N, H, W, 1 or 3) uint8 images as stored, or `None` when the inputs are no images."""
+        if self.split.dtype != np.uint8 or len(self.split.input_shape) != 3:
+            return None
+        if self.split.inputs is not None:
+            return self.split.inputs
+        return np.concatenate([x.numpy() for x, _ in self.split.stored_batches(256)])
+
+
+def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_size: int = 512) -> Evaluation:
+    """Runs a model over a split. The model need not be compiled.
+
+    Args:
+        model: a Keras model that gives class probabilities, one sigmoid unit, or logits.
+        split: a `Split`, an (inputs, labels) pair, or a batched `tf.data.Dataset`.
+        batch_size: examples a forward pass.
+
+    Raises:
+        UsageError: the model's output or input does not fit the data.
+    """
+    split, kind = as_split(split), output_kind(model)
+    expected = getattr(model, "input_shape", None)
+    if isinstance(expected, tuple) and None not in expected[1:] and expected[1:] != split.input_shape:
+        raise UsageError(f"the model takes inputs of shape {expected[1:]}, the data have {split.input_shape}")
+
+    @tf.function
+    def score(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        outputs = model(inputs, training=False)
+        return class_probabilities(outputs, kind), log_probabilities(outputs, kind)
+
+    probabilities, logs, labels = [], [], []
+    for inputs, targets in split.batches(batch_size):
+        p, log_p = score(inputs)
+        probabilities.append(p.numpy())
+        logs.append(log_p.numpy())
+        labels.append(targets.numpy())
+    return summarize(np.concatenate(probabilities), np.concatenate(labels), split, np.concatenate(logs))
+
+
+def log_probabilities(outputs: tf.Tensor, kind: str) -> tf.Tensor:
+    """(N, K) logarithms of class probabilities, from the logits where the graph has them, so that none is clipped."""
+    if kind in ("softmax", "logits"):
+        logits = outputs if kind == "logits" else _operand(outputs, "Softmax")
+        return tf.nn.log_softmax(logits) if logits is not None else tf.math.log(outputs)
+    logits = outputs if kind == "logit" else _operand(outputs, "Sigmoid")
+    if logits is None:
+        return tf.math.log(tf.concat([1 - outputs, outputs], axis=-1))
+    return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=-1)
+
+
+def summarize(
+    probabilities: np.ndarray, labels: np.ndarray, split: Split, logs: np.ndarray | None = None
+) -> Evaluation:
+    """The evaluation that (N, K) probabilities and (N,) labels give; `logs` are their logarithms where known better."""
+    names, count = split.class_names, len(labels)
+    if probabilities.shape != (count, len(names)):
+        raise UsageError(f"the model gives {probabilities.shape[1]} classes, the data have {len(names)}")
+    if logs is None:
+        with np.errstate(divide="ignore"):
+            logs = np.log(probabilities)
+    predicted = probabilities.argmax(axis=1)
+    losses = -logs[np.arange(count), labels]
+    table = pd.DataFrame(
+        {
+            "index": np.arange(count),
+            "true": np.array(names, object)[labels],
+            "predicted": np.array(names, object)[predicted],
+            "correct": predicted == labels,
+            "confidence": probabilities.max(axis=1),
+            "loss": losses,
+        }
+    )
+    scores = pd.DataFrame(probabilities, columns=[f"p({name})" for name in names])
+    if split.files is not None:
+        table.insert(1, "file", split.files)
+    classes = np.arange(len(names))
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=classes, zero_division=0
+    )
+    return Evaluation(
+        accuracy=float(np.mean(predicted == labels)),
+        loss=float(np.mean(losses)),
+        predictions=pd.concat([table, scores], axis=1),
+        confusion_matrix=metrics.confusion_matrix(labels, predicted, labels=classes),
+        per_class=pd.DataFrame(
+            {"precision": precision, "recall": recall, "f1": f1, "support": support},
+            index=pd.Index(names, name="class"),
+        ),
+        class_names=names,
+        split=split,
+    )
+
+
+def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """The Wilson score interval of a proportion; z = 1.96 for 95 % (Wilson, 1927)."""
+    share = successes / count
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _operand(outputs: tf.Tensor, operation: str) -> tf.Tensor | None:
+    """What an activation was applied to, when `outputs` came straight out of it in this graph."""
+    op = getattr(outputs, "op", None)
+    return op.inputs[0] if op is not None and op.type == operation else None

@@ -1,0 +1,51 @@
+"""What a user sees while a model trains."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
+_LINE_EVERY = 2.0  # seconds; a run of 500 short epochs is not 500 lines
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """A bar by epochs on a terminal; elsewhere a plain line every two seconds and one for the last epoch."""
+
+    def __init__(self, epochs: int, label: str) -> None:
+        super().__init__()
+        self._epochs, self._label, self._done, self._text = epochs, label, 0, ""
+        self._printed = time.monotonic()
+        self._bar: Progress | None = None
+        if sys.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
+            self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+            self._task = self._bar.add_task(label, total=epochs, text="")
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if self._bar:
+            self._bar.start()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        self._done += 1
+        self._text = "  ".join(f"{name} {logs[name]:.4f}" for name in _SHOWN if logs and name in logs)
+        if self._bar:
+            self._bar.update(self._task, advance=1, text=self._text)
+        elif time.monotonic() - self._printed >= _LINE_EVERY:
+            self._print()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if self._bar:
+            self._bar.stop()
+        elif self._text:
+            self._print()
+
+    def _print(self) -> None:
+        print(f"{self._label} {self._done}/{self._epochs}  {self._text}", file=sys.stderr, flush=True)
+        self._printed, self._text = time.monotonic(), ""

@@ -1,0 +1,113 @@
+"""`Recipe`: how a model is trained, as plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from zoo.errors import UsageError, unknown_name
+
+OPTIMIZERS = ("sgd", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+SCHEDULES = ("cosine", "step")
+LOSSES = (
+    "sparse_categorical_crossentropy",
+    "sparse_categorical_crossentropy_from_logits",
+    "binary_crossentropy",
+    "binary_crossentropy_from_logits",
+)
+MONITORS = {"val_loss": "min", "val_data_loss": "min", "val_accuracy": "max"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is trained, as plain values. Several recipes in a row are phases.
+
+    Attributes:
+        optimizer: "sgd", "nesterov" (SGD with Nesterov momentum), "adagrad", "rmsprop", "adam" or "adamw".
+        learning_rate: step size at the start.
+        schedule: `None` (constant), "cosine" (to zero over all steps; Loshchilov and Hutter, 2017) or "step" (a tenth
+            after half of the steps, a hundredth after three quarters; He et al., 2016).
+        momentum: of "sgd", "nesterov" and "rmsprop": v <- momentum·v - rate·g, w <- w + v.
+        weight_decay: decoupled decay, w <- w - rate·weight_decay·w; `None` is Keras's default (0.004 for AdamW, else 0).
+        loss: a name of `LOSSES`; `None` decides by the model's output: a softmax, or one sigmoid unit.
+        batch_size: examples a gradient step.
+        epochs: passes over the training data, at most.
+        shuffle: whether every epoch has a new order.
+        drop_remainder: whether a last partial batch is left out.
+        augment: names of `zoo.data.augment.AUGMENTATIONS`, applied to training batches.
+        validation_freq: epochs between validations (Keras's term).
+        validate_every_steps: instead, validate after each global step that is a multiple of this; steps are counted from 0
+            through all epochs.
+        patience: stop after this many validations in a row without improvement, and restore the best weights; `None`
+            trains all epochs and keeps the last weights.
+        monitor: what early stopping watches: "val_loss" (with penalties), "val_data_loss" (without) or "val_accuracy".
+        trainable: which layers learn: `None` (as the model is), "all", "head" (the last layer with weights), "backbone"
+            (all others), or names with wildcards, e.g. `("stage2_*", "predictions")`.
+        seed: decides the order of the examples, augmentation and dropout.
+
+    Raises:
+        UsageError: a value out of range or an unknown name.
+    """
+
+    optimizer: str = "adam"
+    learning_rate: float = 0.001
+    schedule: str | None = None
+    momentum: float = 0.0
+    weight_decay: float | None = None
+    loss: str | None = None
+    batch_size: int = 128
+    epochs: int = 10
+    shuffle: bool = True
+    drop_remainder: bool = False
+    augment: Sequence[str] = ()
+    validation_freq: int = 1
+    validate_every_steps: int | None = None
+    patience: int | None = None
+    monitor: str = "val_loss"
+    trainable: str | Sequence[str] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_name("optimizer", self.optimizer, OPTIMIZERS)
+        _check_name("monitor", self.monitor, MONITORS)
+        if self.schedule is not None:
+            _check_name("schedule", self.schedule, SCHEDULES)
+        if self.loss is not None:
+            _check_name("loss", self.loss, LOSSES)
+        _check_range("learning_rate", self.learning_rate, above=0)
+        _check_range("momentum", self.momentum, least=0, below=1)
+        if self.momentum and self.optimizer not in ("sgd", "nesterov", "rmsprop"):
+            raise UsageError(f"momentum has no meaning for {self.optimizer!r}. Received: momentum={self.momentum}")
+        if self.weight_decay is not None:
+            _check_range("weight_decay", self.weight_decay, least=0)
+        for name in ("batch_size", "epochs", "validation_freq", "validate_every_steps", "patience"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or value < 1 or value != int(value)):
+                raise UsageError(f"{name} must be a whole number of at least 1. Received: {name}={value}")
+
+    def as_config(self) -> dict[str, Any]:
+        """The values as JSON takes them; `Recipe(**config)` is the same recipe."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+def as_recipes(recipe: Recipe | Sequence[Recipe]) -> tuple[Recipe, ...]:
+    """One recipe or a sequence of phases, as a tuple."""
+    recipes = (recipe,) if isinstance(recipe, Recipe) else tuple(recipe)
+    if not recipes or not all(isinstance(r, Recipe) for r in recipes):
+        raise UsageError(f"recipe must be a Recipe or a sequence of them. Received: {recipe!r}")
+    return recipes
+
+
+def _check_name(kind: str, name: object, known: Sequence[str] | dict[str, str]) -> None:
+    if name not in known:
+        raise unknown_name(kind, name, known)
+
+
+def _check_range(
+    name: str, value: float, *, least: float = float("-inf"), above: float = float("-inf"), below: float = float("inf")
+) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (least <= value < below and value > above):
+        wanted = f"above {above:g}" if above == 0 else f"at least {least:g}"
+        wanted += f" and below {below:g}" if below < float("inf") else ""
+        raise UsageError(f"{name} must be a number {wanted}. Received: {name}={value!r}")

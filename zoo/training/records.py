@@ -1,0 +1,141 @@
+"""Records of training as it goes: one row an epoch in memory, and the run folder on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from zoo.storage import DirectoryLock, atomic_path, write_text
+from zoo.training.recipe import Recipe
+from zoo.training.recorder import StepRecorder
+from zoo.training.validation import Validations
+
+_FIRST = ("loss", "data_loss", "accuracy")  # the columns that the history opens with
+_SAVE_EVERY = 5.0  # seconds between two writes of tables and best weights: what a killed process loses at most
+
+
+class EpochRecords(keras.callbacks.Callback):
+    """Collects epochs, gradient steps and validations over all phases.
+
+    Attributes:
+        epochs: one row an epoch.
+        steps: (loss, data_loss) of every gradient step.
+        validations: one row a validation.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs: list[dict[str, Any]] = []
+        self.steps: list[tuple[float, float]] = []
+        self._earlier_validations: list[dict[str, Any]] = []
+        self._validations: Validations | None = None
+
+    @property
+    def validations(self) -> list[dict[str, Any]]:  # noqa: D102
+        return self._earlier_validations + (self._validations.records if self._validations else [])
+
+    def start_phase(
+        self, phase: int, recipe: Recipe, recorder: StepRecorder, validations: Validations | None, num_examples: int
+    ) -> None:
+        """Makes the collection ready for the next `fit`."""
+        self._earlier_validations, self._validations = self.validations, validations
+        self._phase, self._recipe, self._recorder, self._num_examples = phase, recipe, recorder, num_examples
+
+    def steps_table(self) -> pd.DataFrame:
+        """One row a gradient step: step, loss, data_loss."""
+        table = pd.DataFrame(self.steps, columns=["loss", "data_loss"], dtype=float)
+        table.insert(0, "step", np.arange(len(table)))
+        return table
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        logs = {} if logs is None else logs
+        losses = self._recorder.take()
+        self.steps += [(float(loss), float(data)) for loss, data in losses]
+        sizes = np.full(len(losses), self._recipe.batch_size)
+        rest = self._num_examples - self._recipe.batch_size * (len(losses) - 1)
+        sizes[-1] = min(sizes[-1], rest)  # the last batch of an epoch may be partial
+        logs["data_loss"] = float(np.average(losses[:, 1], weights=sizes))
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        seconds = time.monotonic() - self._started
+        row = {"phase": self._phase, "epoch": epoch, **{name: logs.get(name) for name in _FIRST}, **logs}
+        self.epochs.append({**row, "seconds": seconds})
+
+
+class RunFolder:
+    """The folder of a run while it trains: locked, configuration written first, tables and best weights as it goes."""
+
+    def __init__(
+        self, directory: Path, config: dict[str, Any], lock: DirectoryLock, write_json: Callable[[Path, Any], Path]
+    ) -> None:
+        self.directory, self._config, self._lock, self._write_json = directory, config, lock, write_json
+
+    def __enter__(self) -> RunFolder:
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(self._lock)
+        self._write_json(self.directory / "config.json", self._config)
+        logs = self.directory / "tensorboard"
+        self._writers = {kind: tf.summary.create_file_writer(str(logs / kind)) for kind in ("train", "validation")}
+        for writer in self._writers.values():
+            self._stack.callback(writer.close)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def callback(self, records: EpochRecords, validations: Validations | None) -> keras.callbacks.Callback:
+        """The callback that keeps the folder up to date; it comes after `records`."""
+        return _FolderCallback(self, records, validations)
+
+    def log_scalars(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Adds an epoch's measures to the TensorBoard logs."""
+        for kind, writer in self._writers.items():
+            with writer.as_default():
+                for name, value in logs.items():
+                    if name.startswith("val_") == (kind == "validation"):
+                        tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=epoch)
+
+
+class _FolderCallback(keras.callbacks.Callback):
+    def __init__(self, folder: RunFolder, records: EpochRecords, validations: Validations | None) -> None:
+        super().__init__()
+        self._folder, self._records, self._validations = folder, records, validations
+        self._saved = time.monotonic()
+        self._saved_best: dict[str, Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._folder.log_scalars(epoch, logs or {})
+        if time.monotonic() - self._saved >= _SAVE_EVERY:
+            self._save()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        directory = self._folder.directory
+        write_text(directory / "history.csv", pd.DataFrame(self._records.epochs).to_csv(index=False))
+        best = self._validations.best if self._validations else None
+        if best is not None and best is not self._saved_best:
+            assert self._validations is not None
+            self._save_weights(self._validations.best_weights or [])
+            self._saved_best = best
+        self._saved = time.monotonic()
+
+    def _save_weights(self, weights: list[np.ndarray]) -> None:
+        present = self.model.get_weights()
+        self.model.set_weights(weights)
+        with atomic_path(self._folder.directory / "best.weights.h5") as temporary:
+            self.model.save_weights(temporary)
+        self.model.set_weights(present)

@@ -1,0 +1,104 @@
+"""`TrainingRun`: what training leaves behind, in memory and in its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from zoo.errors import ZooError
+from zoo.storage import atomic_path, write_json, write_text
+from zoo.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass
+class TrainingRun:
+    """What training leaves behind.
+
+    Attributes:
+        model: the trained model, with the best weights where a recipe has `patience`, else the last ones.
+        config: `data`, `model`, `recipes` and `versions`: what reproduces the run.
+        history: one row an epoch: phase, epoch, loss (with penalties), data_loss (without), accuracy, learning_rate,
+            seconds, and val_loss, val_data_loss, val_accuracy where the epoch had a validation.
+        steps: one row a gradient step: step, loss, data_loss.
+        validations: one row a validation: phase, epoch, step it came after, val_loss, val_data_loss, val_accuracy.
+        metrics: measures of the weights that `model` holds, and `epochs`, the number of epochs run.
+        best: the validation with the best monitored value in the last phase, or `None` without validation.
+        stopped_early: whether patience ran out in the last phase.
+        seconds: wall time of training.
+        output_dir: the run folder, or `None`.
+    """
+
+    model: keras.Model
+    config: dict[str, Any]
+    history: pd.DataFrame
+    steps: pd.DataFrame
+    validations: pd.DataFrame
+    metrics: dict[str, float]
+    best: dict[str, Any] | None
+    stopped_early: bool
+    seconds: float
+    output_dir: Path | None = None
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The phases."""
+        return tuple(Recipe(**values) for values in self.config["recipes"])
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    import platform
+
+    names = ("keras-zoo", "tensorflow", "keras", "numpy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def write_tables(directory: Path, run: TrainingRun) -> None:
+    """Writes history.csv, steps.csv and validations.csv."""
+    for name in ("history", "steps", "validations"):
+        write_text(directory / f"{name}.csv", getattr(run, name).to_csv(index=False))
+
+
+def write_finished(directory: Path, run: TrainingRun) -> None:
+    """Completes a run folder: model, tables, curves, and result.json, whose presence says that the run is complete."""
+    from zoo.reporting.curves import figure_png, plot_curves
+
+    with atomic_path(directory / "model.keras") as temporary:
+        run.model.save(temporary)
+    write_tables(directory, run)
+    with atomic_path(directory / "curves.png") as temporary:
+        temporary.write_bytes(figure_png(plot_curves(run)))
+    facts = {name: getattr(run, name) for name in ("metrics", "best", "stopped_early", "seconds")}
+    write_json(directory / "result.json", facts)
+
+
+def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
+    """Loads a finished run folder, model included.
+
+    Raises:
+        ZooError: the folder holds no finished run.
+    """
+    directory = Path(directory)
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        tables = {n: pd.read_csv(directory / f"{n}.csv") for n in ("history", "steps", "validations")}
+    except FileNotFoundError as error:
+        raise ZooError(f"{directory} holds no finished run: {error.filename} is missing") from None
+    except ValueError as error:
+        raise ZooError(f"{directory} holds a damaged run: {error}") from None
+    import zoo.startup  # noqa: F401  (before Keras)
+    import keras
+
+    model = keras.saving.load_model(directory / "model.keras", compile=False, safe_mode=True)
+    model.zoo_build = config["model"]
+    return TrainingRun(model=model, config=config, output_dir=directory, **tables, **result)

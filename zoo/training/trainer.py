@@ -1,0 +1,199 @@
+"""`train`: model + data + recipe -> `TrainingRun`, by `model.fit` with callbacks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+import keras
+import pandas as pd
+
+from zoo.data.splits import DataSplits, as_splits
+from zoo.errors import UsageError, ZooError
+from zoo.storage import DirectoryLock, write_json
+from zoo.training.compiling import compile_model, make_accuracy
+from zoo.training.progress import ProgressBar
+from zoo.training.recipe import Recipe, as_recipes
+from zoo.training.records import EpochRecords, RunFolder
+from zoo.training.recorder import StepRecorder, recording
+from zoo.training.run import TrainingRun, versions, write_finished
+from zoo.training.validation import StepValidations, Validations, Validator
+
+_STEPS_PER_EXECUTION = 32  # gradient steps a graph call; beyond it nothing was gained
+_VALIDATION_BATCH = 512
+
+
+def train(
+    model: keras.Model,
+    data: DataSplits | tuple[Any, Any] | Any,
+    recipe: Recipe | Sequence[Recipe] = Recipe(),  # noqa: B008  (frozen)
+    *,
+    output_dir: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: bool = True,
+) -> TrainingRun:
+    """Trains a model in place. It is compiled as the recipe says; one that is compiled already is recompiled.
+
+    Args:
+        model: any Keras model that maps inputs to class probabilities or logits.
+        data: `DataSplits`, an (inputs, labels) pair of arrays, or a batched `tf.data.Dataset` (training only). The test
+            split is not looked at.
+        recipe: one recipe, or a sequence of phases.
+        output_dir: the run folder to write: config.json, model.keras, history.csv, steps.csv, validations.csv,
+            curves.png, best.weights.h5, result.json and tensorboard/. `None` writes nothing.
+        callbacks: Keras callbacks, called as under `fit`. One that has a batch hook is called for every batch, which
+            slows small models.
+        verbose: whether progress is shown on standard error.
+
+    Returns:
+        The run: history, losses by step, validations, and the model. With `Recipe.patience` the best weights are restored.
+
+    Raises:
+        UsageError: model and data do not fit, or `patience` without validation data.
+        ZooError: `output_dir` holds a run already.
+
+    Example:
+        >>> run = train(model, data, Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, epochs=10))
+        >>> run.metrics["val_accuracy"]
+    """
+    data, recipes = as_splits(data), as_recipes(recipe)
+    _check_fit(model, data, recipes)
+    started = time.monotonic()
+    config = {
+        "data": data.config,
+        "model": _model_config(model),
+        "recipes": [r.as_config() for r in recipes],
+        "versions": versions(),
+    }
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(_run_folder(Path(output_dir), config)) if output_dir is not None else None
+        records = EpochRecords()
+        for phase, phase_recipe in enumerate(recipes):
+            validations = _train_phase(model, data, phase_recipe, phase, records, folder, callbacks, verbose)
+        best = validations.best if validations else None
+        run = TrainingRun(
+            model=model,
+            config=config,
+            history=pd.DataFrame(records.epochs),
+            steps=records.steps_table(),
+            validations=pd.DataFrame(records.validations, columns=_VALIDATION_COLUMNS),
+            metrics=_final_metrics(records, best if recipes[-1].patience is not None else None),
+            best=best,
+            stopped_early=bool(validations and validations.stopped_early),
+            seconds=time.monotonic() - started,
+            output_dir=folder.directory if folder else None,
+        )
+        if folder:
+            write_finished(folder.directory, run)
+    return run
+
+
+_VALIDATION_COLUMNS = ["phase", "epoch", "step", "val_loss", "val_data_loss", "val_accuracy"]
+
+
+def _train_phase(
+    model: keras.Model,
+    data: DataSplits,
+    recipe: Recipe,
+    phase: int,
+    records: EpochRecords,
+    folder: RunFolder | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: bool,
+) -> Validations | None:
+    steps = len(data.train) // recipe.batch_size if recipe.drop_remainder else -(-len(data.train) // recipe.batch_size)
+    by_batch = recipe.validate_every_steps is not None or any(_has_batch_hook(c) for c in callbacks)
+    compile_model(
+        model,
+        recipe,
+        steps_per_epoch=steps,
+        steps_per_execution=1 if by_batch else min(steps, _STEPS_PER_EXECUTION),
+    )
+    _seed_generators(model, recipe.seed)
+    recorder = StepRecorder(steps)
+    validations = _validations(model, data, recipe, phase, len(records.steps)) if data.validation else None
+    records.start_phase(phase, recipe, recorder, validations, len(data.train))
+    own: list[keras.callbacks.Callback] = [validations] if validations else []
+    own += [records, *([folder.callback(records, validations)] if folder else [])]
+    if verbose:
+        own.append(ProgressBar(recipe.epochs, f"phase {phase + 1} epoch" if phase else "epoch"))
+    batches = data.train.batches(
+        recipe.batch_size,
+        shuffle=recipe.shuffle,
+        augment=tuple(recipe.augment) or None,
+        drop_remainder=recipe.drop_remainder,
+        seed=recipe.seed,
+    )
+    first = len(records.epochs)
+    last = first + recipe.epochs
+    with recording(model, recorder):  # shuffle=False: the batches come shuffled
+        model.fit(batches, initial_epoch=first, epochs=last, callbacks=[*own, *callbacks], shuffle=False, verbose=0)
+    return validations
+
+
+def _validations(model: keras.Model, data: DataSplits, recipe: Recipe, phase: int, first_step: int) -> Validations:
+    assert data.validation is not None
+    validator = Validator(model, data.validation, model.loss, make_accuracy(model.loss), _VALIDATION_BATCH)
+    kind = Validations if recipe.validate_every_steps is None else StepValidations
+    return kind(validator, recipe, phase, first_step)
+
+
+def _check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) -> None:
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, tuple) and shape[1:] != data.input_shape and None not in shape[1:]:
+        raise UsageError(f"the model takes inputs of shape {shape[1:]}, the data have {data.input_shape}")
+    outputs = getattr(model, "output_shape", None)
+    units = outputs[-1] if isinstance(outputs, tuple) else None
+    if units is not None and units != data.num_classes and not (units == 1 and data.num_classes == 2):
+        raise UsageError(f"the model has {units} outputs, the data have {data.num_classes} classes")
+    for recipe in recipes:
+        if data.validation is None and recipe.patience is not None:
+            raise UsageError(f"patience={recipe.patience} needs validation data; load them with validation=0.1")
+        if recipe.drop_remainder and recipe.batch_size > len(data.train):
+            raise UsageError(f"batch_size={recipe.batch_size} with drop_remainder leaves no batch of {len(data.train)}")
+
+
+def _run_folder(directory: Path, config: dict[str, Any]) -> RunFolder:
+    if (directory / "config.json").exists():
+        state = "a finished" if (directory / "result.json").exists() else "an unfinished"
+        raise ZooError(f"{directory} holds {state} run already; choose another folder, or delete it")
+    return RunFolder(directory, config, DirectoryLock(directory), write_json)
+
+
+def _model_config(model: keras.Model) -> dict[str, Any]:
+    """How `build` made the model; of any other model, its Keras configuration."""
+    known = getattr(model, "zoo_build", None)
+    if known is None:
+        return {"name": model.name, "keras": keras.saving.serialize_keras_object(model)}
+    options = {k: keras.saving.serialize_keras_object(v) for k, v in known["options"].items()}
+    return {**known, "options": options}
+
+
+def _seed_generators(model: keras.Model, seed: int) -> None:
+    """Sets every seed generator (dropout) to a state that the seed and its place in the model decide."""
+    place = 0
+    for layer in model._flatten_layers():
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            generator.state.assign([seed % 2**32, place])
+            place += 1
+
+
+def _has_batch_hook(callback: keras.callbacks.Callback) -> bool:
+    hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+    return any(getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook) for hook in hooks)
+
+
+def _final_metrics(records: EpochRecords, restored: dict[str, Any] | None) -> dict[str, float]:
+    """Measures of the weights that the model holds: those of the restored validation's epoch, or the last."""
+    rows = records.epochs
+    row = next(r for r in rows if r["epoch"] == restored["epoch"]) if restored else rows[-1]
+    measures = {k: v for k, v in row.items() if k in ("loss", "data_loss", "accuracy")}
+    newest = restored or (records.validations[-1] if records.validations else {})
+    measures |= {k: v for k, v in newest.items() if k.startswith("val_")}
+    return {**measures, "epochs": len(rows)}

@@ -1,0 +1,117 @@
+"""Validation by epoch or by global step, early stopping counted in validations, best weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.splits import Split
+from zoo.training.recipe import MONITORS, Recipe
+
+
+class Validator:
+    """Loss and accuracy of a model on a split, in one graph call.
+
+    Args:
+        model: any Keras model.
+        split: what it is measured on.
+        loss: a Keras loss that averages over a batch.
+        accuracy: a Keras accuracy metric of its own.
+        batch_size: examples a forward pass.
+    """
+
+    def __init__(
+        self, model: keras.Model, split: Split, loss: keras.Loss, accuracy: keras.Metric, batch_size: int
+    ) -> None:
+        self._model, self._size, self._accuracy = model, len(split), accuracy
+        batches = split.batches(batch_size)
+
+        @tf.function
+        def total_loss() -> tf.Tensor:
+            total = tf.constant(0.0, tf.float64)
+            for inputs, labels in batches:
+                outputs = model(inputs, training=False)
+                total += tf.cast(loss(labels, outputs), tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64)
+                accuracy.update_state(labels, outputs)
+            return total
+
+        self._total_loss = total_loss
+
+    def __call__(self) -> dict[str, float]:
+        """`val_loss` (with penalties), `val_data_loss` (without) and `val_accuracy` of the present weights."""
+        self._accuracy.reset_state()
+        data_loss = float(self._total_loss()) / self._size
+        return {
+            "val_loss": data_loss + sum(float(p) for p in self._model.losses),
+            "val_data_loss": data_loss,
+            "val_accuracy": float(self._accuracy.result()),
+        }
+
+
+class Validations(keras.callbacks.Callback):
+    """Validates at the end of epochs, keeps the best weights, and stops training when patience runs out.
+
+    Attributes:
+        records: one row a validation: phase, epoch, step (the global one it came after) and the measures.
+        best: the record with the best `monitor`, or `None`.
+        best_weights: the weights it was measured on.
+        stopped_early: whether patience ran out.
+    """
+
+    def __init__(self, validator: Validator, recipe: Recipe, phase: int, first_step: int) -> None:
+        super().__init__()
+        self._validate, self._recipe, self._phase, self._first_step = validator, recipe, phase, first_step
+        self._sign = 1.0 if MONITORS[recipe.monitor] == "max" else -1.0
+        self._since_best = 0
+        self.records: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.best_weights: list[np.ndarray] | None = None
+        self.stopped_early = False
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if (epoch + 1) % self._recipe.validation_freq == 0 and logs is not None:
+            logs.update(self._record(epoch))  # callbacks after this one see it, as under `fit(validation_data=...)`
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if self._recipe.patience is not None and self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+
+    def _last_step(self) -> int:
+        return self._first_step + int(self.model.optimizer.iterations) - 1
+
+    def _record(self, epoch: int) -> dict[str, float]:
+        measures = self._validate()
+        record = {"phase": self._phase, "epoch": epoch, "step": self._last_step(), **measures}
+        self.records.append(record)
+        score = self._sign * measures[self._recipe.monitor]
+        if self.best is None or not score <= self._sign * self.best[self._recipe.monitor]:  # NaN is beaten by anything
+            self.best, self.best_weights, self._since_best = record, self.model.get_weights(), 0
+        else:
+            self._since_best += 1
+            if self._recipe.patience is not None and self._since_best >= self._recipe.patience:
+                self.stopped_early = self.model.stop_training = True
+        return measures
+
+
+class StepValidations(Validations):
+    """Validates after each global step that is a multiple of `validate_every_steps`, through all epochs."""
+
+    def __init__(self, validator: Validator, recipe: Recipe, phase: int, first_step: int) -> None:
+        super().__init__(validator, recipe, phase, first_step)
+        self._epoch = 0
+        self._newest: dict[str, float] = {}
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if self._last_step() % (self._recipe.validate_every_steps or 1) == 0:
+            self._newest = self._record(self._epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if logs is not None:
+            logs.update(self._newest)
