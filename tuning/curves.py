@@ -29,6 +29,7 @@ def search_figure(table: pd.DataFrame, objective: str, direction: str) -> Figure
         axes.step(cost[completed], best, where="post", label="best so far")
         axes.set_xlabel(name if name == "trial" else f"{name}, all trials so far")
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=name != "seconds")
     figure.axes[0].set_ylabel(objective)
     figure.axes[-1].legend(loc="best")
     failed = int((~completed).sum())

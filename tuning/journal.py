@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from zoo import storage
 from zoo.errors import UsageError, ZooError
 
 FILE_NAME = "journal.jsonl"
@@ -36,8 +37,10 @@ class Journal:
 
     def __init__(self, directory: str | os.PathLike[str], header: dict[str, Any]) -> None:
         path = Path(directory) / FILE_NAME
+        if not path.exists():
+            storage.write_text(path, "")  # which also puts the folder's new entry on the disk
         header = as_plain({"kind": "header", **header})
-        records, end = _read(path) if path.exists() else ([], 0)
+        records, end = _read(path)
         if records:
             _check_same_search(path.parent, _header(records), header)
         self.trials = _trials(records)

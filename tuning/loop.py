@@ -15,7 +15,6 @@ from tuning.oracles.cells import count_cells
 from tuning.oracles.cost import hyperband_cost
 from tuning.results import SearchResult, load_result
 from tuning.trial import Setting, TrialTask
-from zoo.data.splits import as_splits
 from zoo.errors import UsageError, ZooError
 from zoo.storage import DirectoryLock
 from zoo.training.recipe import Recipe
@@ -85,9 +84,11 @@ def search(
         max_trials = DEFAULT_TRIALS
     if method == "hyperband" and max_epochs is None:
         max_epochs = DEFAULT_EPOCHS
+    from tuning import plan  # loads TensorFlow
+
     epochs = None if method == "hyperband" else max_epochs
-    setting = _setting(model, data, values=values, recipe=recipe, objective=objective, epochs=epochs)
-    oracle, header = _plan(model, setting, method, max_trials=max_trials, max_epochs=max_epochs, seed=seed)
+    setting = plan.make_setting(model, data, values=values, recipe=recipe, objective=objective, epochs=epochs)
+    oracle, header = plan.make_plan(model, setting, method, max_trials=max_trials, max_epochs=max_epochs, seed=seed)
     with DirectoryLock(directory), Journal(directory, header) as journal, oracles.opened(oracle):
         loop = _Loop(oracle, make_executor(executor, setting), journal, BestModel(directory), setting, verbose=verbose)
         loop.run(max_trials=max_trials, max_seconds=max_seconds, total=_announce(oracle, header, journal, verbose))
@@ -95,66 +96,6 @@ def search(
         result.write()
     _ = result.best_trial  # raises when there is none
     return result
-
-
-def _setting(
-    model: Any,
-    data: Any,
-    *,
-    values: Mapping[str, Any] | None,
-    recipe: Recipe,
-    objective: str | keras_tuner.Objective,
-    epochs: int | None,
-) -> Setting:
-    """What all trials share, checked."""
-    from tuning.discovery import as_hypermodel
-    from tuning.spaces import ModelSpace
-
-    splits = as_splits(data)
-    hypermodel = as_hypermodel(model, splits, values=values, recipe=recipe)
-    if isinstance(hypermodel, ModelSpace):
-        if epochs is not None:
-            hypermodel = hypermodel.with_epochs(epochs)
-        recipe = hypermodel.recipe
-    elif epochs is not None:
-        recipe = dataclasses.replace(recipe, epochs=epochs)
-    aim = oracles.resolve_objective(objective)
-    if isinstance(hypermodel, ModelSpace) and aim.name not in oracles.DIRECTIONS:
-        raise UsageError(f"unknown objective {aim.name!r}. Known: {', '.join(oracles.DIRECTIONS)}")
-    if aim.name.startswith("val_") and splits.validation is None:
-        raise UsageError(f"the objective {aim.name} needs validation data; load the data with validation=0.1")
-    return Setting(hypermodel, splits, recipe, aim.name, aim.direction)
-
-
-def _plan(
-    model: Any, setting: Setting, method: str, *, max_trials: int | None, max_epochs: int | None, seed: int
-) -> tuple[keras_tuner.Oracle, dict[str, Any]]:
-    """The oracle, and the header that identifies the search."""
-    import keras_tuner
-
-    from tuning import discovery
-
-    space = discovery.discover(setting.hypermodel)
-    fields = list(getattr(setting.hypermodel, "recipe_fields", ()))
-    if method == "hyperband" and "epochs" in fields:
-        raise UsageError("hyperband decides the epochs of a trial: take epochs out of values, give max_epochs")
-    aim = keras_tuner.Objective(setting.objective, direction=setting.direction)
-    oracle = oracles.make_oracle(method, space, objective=aim, max_epochs=max_epochs, seed=seed)
-    header = {
-        "version": 1,
-        "model": discovery.model_label(model),
-        "space": discovery.describe(space),
-        "recipe_fields": fields,
-        "method": method,
-        "objective": setting.objective,
-        "direction": setting.direction,
-        "seed": seed,
-        "data": setting.data.config,
-        "recipe": setting.recipe.as_config(),
-        "max_trials": max_trials,
-        "max_epochs": max_epochs,
-    }
-    return oracle, header
 
 
 def _announce(oracle: keras_tuner.Oracle, header: dict[str, Any], journal: Journal, verbose: bool) -> int | None:

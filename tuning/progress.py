@@ -24,7 +24,7 @@ def trial_line(record: dict[str, Any], *, objective: str, best: float | None, to
     parts.append(f"{record['seconds']:.1f} s")
     values = {name: decode(value) for name, value in record["values"].items()}
     if "tuner/epochs" in values:
-        parts.append(f"{values['tuner/epochs']} epochs")
+        values = {"epochs": values["tuner/epochs"], **values}
     shown = [f"{name}={_short(value)}" for name, value in values.items() if not name.startswith("tuner/")]
     return "  ".join([*parts, " ".join(shown)])
 

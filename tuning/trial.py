@@ -11,6 +11,7 @@ import dataclasses
 import math
 import time
 import traceback
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,8 @@ class TrialOutcome:
 def run_trial(setting: Setting, task: TrialTask) -> TrialOutcome:
     """Builds, trains and scores one trial, and saves its model when it is the best so far.
 
+    Sets the global seeds of Python, NumPy and TensorFlow to the recipe's.
+
     An exception of the build or the training, and an objective that is missing, infinite or not a number, make a failed
     trial. `KeyboardInterrupt`, and a disk that does not take the model, go through to the caller.
     """
@@ -142,11 +145,14 @@ def _fit(
 def _fit_space(
     space: Any, data: DataSplits, epochs: int | None, hp: keras_tuner.HyperParameters
 ) -> tuple[keras.Model, dict[str, float], int]:
+    import keras
+
     import zoo
 
     options, recipe = space.choose(hp)
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
+    keras.utils.set_random_seed(recipe.seed)
     model = zoo.build(space.model_name, space.input_shape, space.num_classes, seed=recipe.seed, **options)
     run = zoo.train(model, data, recipe, verbose=False)
     metrics = {name: float(value) for name, value in run.metrics.items() if name != "epochs"}
@@ -173,7 +179,9 @@ def _fit_hypermodel(
     )
     held_out = None if data.validation is None else data.validation.batches(recipe.batch_size)
     options: dict[str, Any] = {"validation_data": held_out, "epochs": epochs, "callbacks": [], "verbose": 0}
-    result = setting.hypermodel.fit(hp, model, batches, **options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`shuffle=True` was passed")  # the batches see to it
+        result = setting.hypermodel.fit(hp, model, batches, **options)
     if isinstance(result, keras.callbacks.History):
         last = {name: float(values[-1]) for name, values in result.history.items() if values}
         return model, last, len(result.epoch)

@@ -51,8 +51,11 @@ def plot_search(search: SearchLike) -> Figure:
     scores = pd.to_numeric(search.table["score"], errors="coerce").to_numpy(np.float64)
     kept = np.flatnonzero(np.isfinite(scores))
     best = (np.minimum if search.direction == "min" else np.maximum).accumulate(scores[kept])
-    axes.plot(kept + 1, scores[kept], "o", color=TRAIN, alpha=0.55, markersize=4, label="trial")
-    axes.step(kept + 1, best, where="post", color=BEST, linewidth=2, label="best so far")
+    number = pd.to_numeric(search.table["trial"], errors="coerce").to_numpy(np.float64)
+    if not (np.diff(number) > 0).all():
+        number = np.arange(1.0, len(scores) + 1)  # names, or trials in another order: count the rows
+    axes.plot(number[kept], scores[kept], "o", color=TRAIN, alpha=0.55, markersize=4, label="trial")
+    axes.step(number[kept], best, where="post", color=BEST, linewidth=2, label="best so far")
     _finish(axes, "trial", search.objective)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -105,17 +108,17 @@ def _has(frame: pd.DataFrame, column: str) -> bool:
 def _draw_loss(axes: Axes, run: RunLike) -> None:
     steps, checks = run.steps, run.validations
     if _has(steps, "loss"):
+        window = max(1, len(steps) // _SMOOTHED_POINTS)
         # Rasterized: a hundred thousand steps would make megabytes of SVG.
         axes.plot(
             steps["step"],
             steps["loss"],
             color=TRAIN,
-            alpha=0.3,
+            alpha=0.3 if window > 1 else 1,  # behind the mean, or alone
             linewidth=0.8,
             rasterized=True,
             label="train, each step",
         )
-        window = max(1, len(steps) // _SMOOTHED_POINTS)
         if window > 1:
             smooth = steps["loss"].rolling(window, min_periods=1).mean()
             axes.plot(steps["step"], smooth, color=TRAIN, linewidth=1.6, label=f"train, mean of {window} steps")

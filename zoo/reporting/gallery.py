@@ -32,13 +32,13 @@ def gallery_context(evaluation: EvaluationLike) -> dict[str, Any]:
     missing = [column for column in needed if column not in predictions.columns]
     if missing:
         raise DataError(f"the predictions lack the columns {', '.join(missing[:5])}. Received: {len(predictions)} rows")
-    if evaluation.images is not None and len(evaluation.images) != len(predictions):
-        raise DataError(f"{len(evaluation.images)} images do not fit {len(predictions)} predictions, one row an image")
-    atlas = pack_images(evaluation.images) if evaluation.images is not None and len(predictions) else None
+    images = evaluation.images  # read once: a folder's images are decoded on every access
+    if images is not None and len(images) != len(predictions):
+        raise DataError(f"{len(images)} images do not fit {len(predictions)} predictions, one row an image")
+    atlas = pack_images(images) if images is not None and len(predictions) else None
     return {
         "payload": script_json(_payload(predictions, names, atlas)),
         "sheets": [data_uri(sheet, atlas.media_type) for sheet in atlas.sheets] if atlas else [],
-        "num_examples": len(predictions),
         "has_images": atlas is not None,
         "atlas": atlas,
     }
@@ -55,6 +55,7 @@ def _payload(predictions: pd.DataFrame, names: list[str], atlas: Atlas | None) -
     return {
         "classes": names,
         "index": [json_ready(i) for i in index.tolist()],
+        "file": [str(f) for f in predictions["file"]] if "file" in predictions.columns else None,
         "true": true.tolist(),
         "predicted": predicted.tolist(),
         "confidence": _rounded(predictions["confidence"]),
@@ -89,5 +90,6 @@ def _tenthousandths(scores: np.ndarray) -> list[int]:
     return np.rint(np.clip(scores, 0, 1) * 10_000).astype(int).ravel().tolist()
 
 
-def _rounded(values: pd.Series) -> list[float | None]:
-    return [round(float(v), 5) if np.isfinite(v) else None for v in values]
+def _rounded(values: pd.Series) -> list[float | str | None]:
+    """Five decimals; NaN is None, and an infinite loss, which must sort as the worst, is text that JSON can hold."""
+    return [None if np.isnan(v) else "inf" if np.isinf(v) else round(float(v), 5) for v in values]

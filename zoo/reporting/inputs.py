@@ -54,7 +54,7 @@ class EvaluationLike(Protocol):
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """One row an example: index, true, predicted, correct, confidence, loss and `p(<class>)` for every class."""
+        """One row an example: index, true, predicted, correct, confidence, loss, `p(<class>)` a class; perhaps file."""
 
     @property
     def per_class(self) -> pd.DataFrame:

@@ -48,7 +48,7 @@ def write_report(
     search: SearchLike | None = None,
     title: str | None = None,
 ) -> Path:
-    """Writes one self-contained HTML file; each part that is given becomes sections, the others are absent.
+    """Writes one self-contained HTML file and returns its path; each part that is given becomes sections.
 
     The file loads nothing from anywhere. Ten thousand test images fit in about 25 MB.
 
@@ -59,9 +59,6 @@ def write_report(
         search: a hyper-parameter search: its trials and its best values.
         title: the heading. The default names the model and the data where `run` tells them.
 
-    Returns:
-        The path.
-
     Raises:
         UsageError: when none of run, evaluation and search is given.
         DataError: when the predictions or the images do not fit together.
@@ -71,14 +68,15 @@ def write_report(
     """
     if run is None and evaluation is None and search is None:
         raise UsageError("a report needs a run, an evaluation or a search. Received: none of them")
+    gallery = None if evaluation is None else gallery_context(evaluation)
     context = {
         "title": title or _default_title(run),
-        "summary": _summary(run, evaluation, search),
+        "summary": _summary(run, evaluation, search, has_images=gallery is not None and gallery["has_images"]),
         "interval": _interval(evaluation),
         "settings": _settings(run),
         "curves": _curves(run),
         "classes": None if evaluation is None else _classes(evaluation),
-        "gallery": None if evaluation is None else gallery_context(evaluation),
+        "gallery": gallery,
         "search": None if search is None else _search(search),
     }
     return write_text(path, render_template("report.html", context))
@@ -110,7 +108,9 @@ def _interval(evaluation: EvaluationLike | None) -> dict[str, str] | None:
     }
 
 
-def _summary(run: RunLike | None, evaluation: EvaluationLike | None, search: SearchLike | None) -> list[Tile]:
+def _summary(
+    run: RunLike | None, evaluation: EvaluationLike | None, search: SearchLike | None, *, has_images: bool
+) -> list[Tile]:
     tiles = []
     if evaluation is not None:
         low, high = wilson_interval(evaluation.accuracy, evaluation.num_examples)
@@ -120,7 +120,7 @@ def _summary(run: RunLike | None, evaluation: EvaluationLike | None, search: Sea
             Tile("Test accuracy", format_percent(evaluation.accuracy), note),
             Tile("Test loss", format_value(float(evaluation.loss))),
             Tile(
-                "Test images" if evaluation.images is not None else "Test examples",
+                "Test images" if has_images else "Test examples",
                 format_count(evaluation.num_examples),
             ),
             Tile("Errors", format_count(errors)),

@@ -78,9 +78,10 @@ def make_loss(model: keras.Model, name: str | None) -> keras.Loss:
             )
         name = kinds[kind]
     from_logits = name.endswith("_from_logits")
+    dtype = "float64" if model.outputs[0].dtype == "float64" else None  # a Keras loss casts to float32 unless told
     if name.startswith("binary"):
-        return keras.losses.BinaryCrossentropy(from_logits=from_logits)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+        return keras.losses.BinaryCrossentropy(from_logits=from_logits, dtype=dtype)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, dtype=dtype)
 
 
 def make_accuracy(loss: keras.Loss) -> keras.Metric:

@@ -63,3 +63,10 @@ def test_svg_is_one_well_formed_element_and_an_objective_is_no_formula():
     assert "<b>" not in svg
     assert "currentColor" in svg
     assert dict(mpl.rcParams) == before
+
+
+def test_trials_stand_at_their_numbers_or_else_in_their_order():
+    search = make_search()
+    np.testing.assert_array_equal(plot_search(search).axes[0].lines[0].get_xdata(), [0, 1, 2])
+    named = dataclasses.replace(search, table=search.table.assign(trial=["a", "b", "c", "d"]))
+    np.testing.assert_array_equal(plot_search(named).axes[0].lines[0].get_xdata(), [1, 2, 3])

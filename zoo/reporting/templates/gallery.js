@@ -3,6 +3,7 @@
   const BATCH = 60;
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("gallery-data").textContent);
+  data.loss = data.loss.map((value) => (value === "inf" ? Infinity : value));
   const items = byId("gallery-items");
   const sort = byId("gallery-sort"), errors = byId("gallery-errors"), more = byId("gallery-more");
   const filters = { true: byId("gallery-true"), predicted: byId("gallery-predicted") };
@@ -17,8 +18,9 @@
   };
   const nameOf = (k) => (k >= 0 ? data.classes[k] : "–");
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
-  const lossOf = (i) => (data.loss[i] === null ? "–" : data.loss[i].toPrecision(3));
+  const lossOf = (i) => (data.loss[i] === null ? "–" : data.loss[i] === Infinity ? "∞" : data.loss[i].toPrecision(3));
   const confidenceOf = (i) => (data.confidence[i] === null ? "–" : percent(data.confidence[i]));
+  const labelOf = (i) => (data.file ? `#${data.index[i]} ${data.file[i]}` : `#${data.index[i]}`);
   const isError = (i) => data.true[i] !== data.predicted[i];
   const shownOf = (i) => {
     const n = data.num_shown;
@@ -45,7 +47,7 @@
     const place = i % (columns * rows), sheet = Math.floor(i / (columns * rows));
     const picture = make("div", `thumb sheet-${sheet}`);
     picture.setAttribute("role", "img");
-    picture.setAttribute("aria-label", `test image ${data.index[i]}`);
+    picture.setAttribute("aria-label", `test image ${labelOf(i)}`);
     Object.assign(picture.style, {
       width: `${width * scale}px`,
       height: `${height * scale}px`,
@@ -70,7 +72,7 @@
       fact("true", nameOf(data.true[i])),
       fact("predicted", nameOf(data.predicted[i])),
       make("div", "muted", `loss ${lossOf(i)}`),
-      make("div", "muted", `#${data.index[i]}`),
+      make("div", "muted", labelOf(i)),
     );
     element.append(thumbnail(i), verdict, scores(i));
     return element;
@@ -78,7 +80,7 @@
 
   function row(i) {
     const wrong = isError(i), element = make("tr", wrong ? "error" : "");
-    const cells = [`#${data.index[i]}`, nameOf(data.true[i]), nameOf(data.predicted[i]), wrong ? "✗ wrong" : "✓ correct",
+    const cells = [labelOf(i), nameOf(data.true[i]), nameOf(data.predicted[i]), wrong ? "✗ wrong" : "✓ correct",
       confidenceOf(i), lossOf(i)];
     cells.forEach((text, k) => element.append(make("td", k === 3 ? "mark" : "", text)));
     const last = make("td");
@@ -90,10 +92,10 @@
   function compare() {
     const descending = !sort.value.startsWith("-"), values = data[sort.value.replace("-", "")];
     if (!values) return (a, b) => a - b;
-    const worst = descending ? -Infinity : Infinity; // what has no number comes last
     return (a, b) => {
-      const x = values[a] ?? worst, y = values[b] ?? worst;
+      const x = values[a], y = values[b];
       if (x === y) return a - b;
+      if (x === null || y === null) return x === null ? 1 : -1; // what has no number comes last
       return (x < y) === descending ? 1 : -1;
     };
   }

@@ -1,0 +1,156 @@
+"""What the scripts share: how they end, and the options that several of them have.
+
+Nothing here imports TensorFlow, so that `--help` and errors about names are quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import zoo
+from zoo.errors import UsageError
+from zoo.training.recipe import OPTIMIZERS, SCHEDULES
+
+
+def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
+    """Parses, acts, and turns errors into one line and an exit code: 2 for wrong usage, 1 for failure."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--version", action="version", version=f"keras-zoo {zoo.__version__}")
+    args = parser.parse_args(argv)
+    try:
+        action(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.debug:
+            raise
+        known = isinstance(error, zoo.ZooError | OSError)
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"error: {text}" if known else f"error: {type(error).__name__}: {text[:300]} (--debug shows where)", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def add_data_options(parser: argparse.ArgumentParser, *, default: str | None = "digits") -> None:
+    """--dataset and what `zoo.load_dataset` takes."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--dataset", default=default, metavar="NAME", help=f"{', '.join(zoo.list_datasets())}, a TFDS name, or an image folder"
+    )
+    group.add_argument("--limit", type=int, metavar="N", help="keep the first N training examples in file order")
+    group.add_argument("--classes", nargs="+", metavar="CLASS", help="keep these classes, renumbered in this order")
+    group.add_argument("--validation", default="0.1", metavar="SHARE", help="fraction, count, 'test' or 'none' (0.1)")
+    group.add_argument("--image-size", type=int, metavar="PIXELS", help="resize images to this height and width")
+    group.add_argument("--color-mode", choices=("grayscale", "rgb"), help="convert images")
+    group.add_argument("--input-range", nargs=2, type=float, default=(0.0, 1.0), metavar=("LOW", "HIGH"), help="pixel range (0 1)")
+
+
+def load_data(args: argparse.Namespace) -> zoo.DataSplits:
+    """The data that the options of `add_data_options` name."""
+    validation: Any = None if args.validation == "none" else literal(args.validation)
+    return zoo.load_dataset(
+        args.dataset,
+        seed=args.seed,
+        limit=args.limit,
+        classes=args.classes,
+        validation=validation,
+        image_size=args.image_size,
+        color_mode=args.color_mode,
+        input_range=tuple(args.input_range),
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """--model and --set."""
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", default="cnn", metavar="NAME", help=", ".join(zoo.list_models()) + " (cnn)")
+    group.add_argument(
+        "--set", nargs="+", default=[], metavar="OPTION=VALUE", help="options of the builder, e.g. --set l2=1e-4 dropout=0.3"
+    )
+
+
+def check_model(args: argparse.Namespace) -> None:
+    """Answers an unknown model before anything heavy is imported."""
+    from zoo.errors import unknown_name
+
+    if args.model not in zoo.list_models():
+        raise unknown_name("model", args.model, zoo.list_models())
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """What `zoo.Recipe` takes. Options that are not given keep the recipe's defaults."""
+    group = parser.add_argument_group("recipe")
+    group.add_argument("--optimizer", metavar="NAME", help=", ".join(OPTIMIZERS) + " (adam)")
+    group.add_argument("--learning-rate", type=float, metavar="RATE", help="(0.001)")
+    group.add_argument("--schedule", metavar="NAME", help=", ".join(SCHEDULES) + " (constant)")
+    group.add_argument("--momentum", type=float, help="of sgd, nesterov and rmsprop (0)")
+    group.add_argument("--weight-decay", type=float, help="decoupled weight decay")
+    group.add_argument("--batch-size", type=int, metavar="N", help="(128)")
+    group.add_argument("--epochs", type=int, metavar="N", help="(10)")
+    group.add_argument("--patience", type=int, metavar="N", help="stop after N validations without improvement, keep the best")
+    group.add_argument("--augment", nargs="+", metavar="NAME", help="flip, crop, noise")
+    group.add_argument("--seed", type=int, default=0, help="decides everything that is random (0)")
+
+
+def recipe_from(args: argparse.Namespace, base: zoo.Recipe | None = None) -> zoo.Recipe:
+    """The recipe that the options of `add_recipe_options` give, over `base`."""
+    import dataclasses
+
+    names = ("optimizer", "learning_rate", "schedule", "momentum", "weight_decay", "batch_size", "epochs", "patience", "augment")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return dataclasses.replace(base or zoo.Recipe(), **given, seed=args.seed)
+
+
+def literal(text: str) -> Any:
+    """A Python literal where the text is one (`1e-4`, `16,32`, `true`), else the text."""
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False, "none": None}[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def assignments(pairs: Sequence[str], option: str) -> dict[str, str]:
+    """`["a=1", "b=x"]` -> `{"a": "1", "b": "x"}`."""
+    result = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or not value:
+            raise UsageError(f"{option} takes NAME=VALUE. Received: {pair!r}")
+        result[name.replace("-", "_")] = value
+    return result
+
+
+def model_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The builder's options that --set gives."""
+    return {name: literal(value) for name, value in assignments(args.set, "--set").items()}
+
+
+def load_run_and_data(directory: Path) -> tuple[zoo.TrainingRun, zoo.DataSplits]:
+    """A finished run folder and the data that its config.json names."""
+    loaded = zoo.load_run(directory)
+    config = loaded.config["data"]
+    if "name" not in config:
+        raise zoo.ZooError(f"{directory} was trained on arrays, which a script cannot load again; use zoo.evaluate in Python")
+    return loaded, zoo.load_dataset(config["name"], **{k: v for k, v in config.items() if k != "name"})
+
+
+def free_directory(wanted: str) -> Path:
+    """`runs/x`, or `runs/x-2`, `runs/x-3`, ... when it is taken."""
+    path, number = Path(wanted), 1
+    while path.exists():
+        number += 1
+        path = Path(f"{wanted}-{number}")
+    return path

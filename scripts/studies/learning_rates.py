@@ -1,0 +1,189 @@
+"""How does the learning rate change full-batch gradient descent of a logistic regression?
+
+Command:  python scripts/study.py run learning_rates [--data FILE]     (FILE: lines `x1 x2 1 t`, t = 0 or 1)
+Runtime:  about 25 s on 2 cores.
+Expected: Keras in float64 agrees with a NumPy descent within 1e-5 for every rate; a rate above 2/λmax of the Hessian at the
+          optimum cannot settle there.
+Source:   coursework, logistic regression by gradient descent from w = (0.1, 0, 0) with the mean gradient.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import zoo
+from matplotlib.figure import Figure
+from studies.options import StudyOptions
+from zoo.reference import gradient_descent, logistic_regression, sigmoid
+from zoo.reporting.study import StudyReport
+
+RATES = (0.5, 0.3, 0.1, 0.05, 0.01)
+START, TOLERANCE = (0.1, 0.0, 0.0), 1e-5
+
+
+def run(options: StudyOptions) -> StudyReport:
+    """Descends with every rate, in Keras and in NumPy."""
+    points, labels = read_points(options.data) if options.data else default_points()
+    epochs = 60 if options.fast else 500
+    report = StudyReport(
+        "learning_rates",
+        "How does the learning rate change full-batch gradient descent of a logistic regression?",
+        options.command("learning_rates"),
+        {"rates": RATES, "start": START, "epochs": epochs, "stop_below": TOLERANCE, "points": len(points)},
+        options.seed,
+    )
+    network = logistic_regression(points.shape[1])
+    descents, rows = {}, []
+    for rate in RATES:
+        path, losses = descend_keras(points, labels, rate, epochs)
+        expected = gradient_descent(
+            network.loss_and_gradient(points, labels), START, learning_rate=rate, epochs=epochs, tolerance=TOLERANCE
+        )
+        same_length = len(losses) == len(expected.losses)
+        gap = float(np.abs(path - expected.weights).max()) if same_length else float("inf")
+        report.check(f"rate_{rate}_gap", f"η={rate}: largest |w - w of NumPy| on the path", gap, 0.0, 1e-5)
+        descents[rate] = path, losses
+        rows.append({"learning_rate": rate, **describe(path, losses)})
+        for key, number in rows[-1].items():
+            if key != "learning_rate":
+                report.value(f"rate_{rate}_{key}", number)
+    limits = {"start": 2 / largest_curvature(points, np.array(START)), "optimum": 2 / largest_curvature(points, optimum(points, labels))}
+    for where, limit in limits.items():
+        report.value(f"stable_below_at_{where}", limit, label=f"2/λmax of the Hessian at the {where}")
+    report.table("Every rate", pd.DataFrame(rows))
+    report.figure("nll", draw_losses(descents), "Mean negative log-likelihood against epoch for every rate.")
+    report.figure("separators", draw_separators(descents), "The separator's path: slope -w1/w2, intercept -w3/w2.")
+    answer(report, rows, limits)
+    return report
+
+
+def default_points() -> tuple[np.ndarray, np.ndarray]:
+    """The 200 training points of `blobs`, in float64."""
+    train = zoo.load_dataset("blobs", validation=None).train
+    assert train.inputs is not None
+    assert train.labels is not None
+    return train.inputs.astype(np.float64), train.labels
+
+
+def read_points(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Points and classes of a text file with lines `x1 x2 1 t`."""
+    if not file.is_file():
+        raise zoo.UsageError(f"{file}: no such file; give a text file with lines `x1 x2 1 t`")
+    rows = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            x1, x2, one, t = (float(word) for word in line.replace(",", " ").split())
+        except ValueError:
+            raise zoo.DataError(f"{file}, line {number}: expected `x1 x2 1 t`, found {line[:60]!r}") from None
+        if one != 1 or t not in (0, 1) or not np.isfinite([x1, x2]).all():
+            raise zoo.DataError(f"{file}, line {number}: the third number must be 1 and the fourth 0 or 1, found {line[:60]!r}")
+        rows.append((x1, x2, t))
+    table = np.array(rows, np.float64).reshape(-1, 3)
+    if len(np.unique(table[:, 2])) < 2:
+        raise zoo.DataError(f"{file}: points of both classes are needed, t = 0 and t = 1")
+    return table[:, :2], table[:, 2].astype(np.int32)
+
+
+class Path3(keras.callbacks.Callback):
+    """Keeps w = (w1, w2, w3) and the loss after every epoch, and stops when the loss changes by less than TOLERANCE."""
+
+    def __init__(self, first_loss: float) -> None:
+        super().__init__()
+        self.weights, self.losses = [np.array(START)], [first_loss]
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.weights.append(np.concatenate([w.ravel() for w in self.model.get_weights()]))
+        self.losses.append((logs or {})["val_data_loss"])
+        if abs(self.losses[-1] - self.losses[-2]) < TOLERANCE:
+            self.model.stop_training = True
+
+
+def descend_keras(points: np.ndarray, labels: np.ndarray, rate: float, epochs: int) -> tuple[np.ndarray, np.ndarray]:
+    """(T + 1, 3) weights and (T + 1,) losses of `zoo.train` with the whole data as one batch."""
+    data = zoo.DataSplits.from_arrays((points, labels), validation=(points, labels))
+    model = zoo.build("logistic", data.input_shape, 2, dtype="float64")
+    model.set_weights([np.array(START[:2])[:, None], np.array(START[2:])])
+    path = Path3(zoo.evaluate(model, data.train).loss)
+    recipe = zoo.Recipe(optimizer="sgd", learning_rate=rate, batch_size=len(points), epochs=epochs, shuffle=False)
+    zoo.train(model, data, recipe, callbacks=[path], verbose=False)
+    return np.array(path.weights), np.array(path.losses)
+
+
+def describe(path: np.ndarray, losses: np.ndarray) -> dict[str, float]:
+    """The numbers that the exercise asks for."""
+    return {
+        "last_epoch": len(losses) - 1,
+        "final_nll": losses[-1],
+        "largest_nll": losses.max(),
+        "largest_nll_epoch": int(losses.argmax()),
+        "rises": int((np.diff(losses) > 0).sum()),
+        "final_slope": -path[-1, 0] / path[-1, 1],
+        "final_intercept": -path[-1, 2] / path[-1, 1],
+    }
+
+
+def largest_curvature(points: np.ndarray, weights: np.ndarray) -> float:
+    """λmax of the Hessian XᵀSX/N, S = diag(p(1 - p)), X with a column of ones."""
+    inputs = np.column_stack([points, np.ones(len(points))])
+    p = sigmoid(inputs @ weights)
+    return float(np.linalg.eigvalsh((inputs * (p * (1 - p))[:, None]).T @ inputs / len(points))[-1])
+
+
+def optimum(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The maximum-likelihood weights, by scikit-learn without a penalty (where classes separate: its last iterate)."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(points, labels)
+    return np.concatenate([fitted.coef_[0], fitted.intercept_])
+
+
+def draw_losses(descents: dict[float, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """NLL against epoch."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for rate, (_, losses) in descents.items():
+        axes.plot(losses, label=f"η = {rate}")
+    axes.set(xlabel="epoch", ylabel="mean negative log-likelihood", xscale="symlog")
+    axes.legend()
+    return figure
+
+
+def draw_separators(descents: dict[float, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Paths in the plane of slope and intercept, without the start, whose slope is infinite."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for rate, (path, _) in descents.items():
+        slope, intercept = -path[1:, 0] / path[1:, 1], -path[1:, 2] / path[1:, 1]
+        (line,) = axes.plot(slope, intercept, ".-", markersize=3, linewidth=0.8, label=f"η = {rate}")
+        axes.plot(slope[-1], intercept[-1], "o", color=line.get_color())
+    axes.set(xlabel="slope -w1/w2", ylabel="intercept -w3/w2")
+    axes.legend(title="dot: the end")
+    return figure
+
+
+def answer(report: StudyReport, rows: list[dict[str, Any]], limits: dict[str, float]) -> None:
+    """Answers the why-questions from the numbers."""
+    rising = [row["learning_rate"] for row in rows if row["rises"]]
+    limit = limits["optimum"]
+    above = [rate for rate in RATES if rate > limit]
+    report.answer(
+        "Why does a large rate oscillate?",
+        "Near the optimum the loss is a parabola along each eigenvector of its Hessian, and a step multiplies the distance "
+        f"along the steepest one by 1 - η·λmax: it changes sign above 1/λmax and grows above 2/λmax. 2/λmax is "
+        f"{limits['start']:.3f} at the start and {limit:.3f} at the optimum. "
+        + (f"The loss rose with η = {', '.join(map(str, rising))}; " if rising else "With none of these rates did the loss rise; ")
+        + (f"above the limit at the optimum lie {', '.join(map(str, above))}." if above else "all of them lie below the limit at the optimum."),
+    )
+    slowest, best = rows[-1], min(rows, key=lambda row: row["final_nll"])
+    report.answer(
+        "Why does a small rate stop early?",
+        f"The rule stops when an epoch changes the loss by less than {TOLERANCE:g}, and small steps make small changes: "
+        f"η = {slowest['learning_rate']} ended at {slowest['final_nll']:.5f} after {slowest['last_epoch']} epochs; the lowest loss, "
+        f"{best['final_nll']:.5f}, was reached with η = {best['learning_rate']} after {best['last_epoch']}.",
+    )

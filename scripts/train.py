@@ -1,0 +1,64 @@
+"""Trains a model of the zoo on a data set, measures it on the test split and writes its run folder and report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import command
+import zoo
+from evaluate import report_run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python scripts/train.py --model cnn --dataset digits --set dropout=0.3 --epochs 20"
+    )
+    command.add_model_options(parser)
+    command.add_data_options(parser)
+    command.add_recipe_options(parser)
+    parser.add_argument("--from-search", metavar="DIR", help="model, data and values of the best trial of a search")
+    parser.add_argument("--output", metavar="DIR", help="the run folder (runs/DATASET-MODEL)")
+    return command.run(parser, train, argv)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Acts on parsed options."""
+    if args.from_search:
+        name, options, base, data = _from_search(Path(args.from_search))
+    else:
+        command.check_model(args)
+        name, options, base = args.model, {}, None
+        data = command.load_data(args)
+    recipe = command.recipe_from(args, base)
+    model = zoo.build(
+        name, data.input_shape, data.num_classes, seed=args.seed, **(options | command.model_options(args))
+    )
+    dataset = Path(data.config["name"]).name
+    output = Path(args.output) if args.output else command.free_directory(f"runs/{dataset}-{name}")
+    print(f"training {name} ({model.count_params():,} parameters) on {dataset}: {len(data.train):,} examples")
+    run = zoo.train(model, data, recipe, output_dir=output)
+    if "val_accuracy" in run.metrics:
+        print(f"validation accuracy {run.metrics['val_accuracy']:.4f} after {run.metrics['epochs']} epochs")
+    report_run(run, data)
+
+
+def _from_search(directory: Path) -> tuple[str, dict[str, Any], zoo.Recipe, zoo.DataSplits]:
+    import tuning
+
+    result = tuning.load_result(directory)
+    if result.model_name is None:
+        raise zoo.UsageError(f"{directory} searched a model of your own; only catalog models can be trained from here")
+    config = dict(result.data_config)
+    if "name" not in config:
+        raise zoo.UsageError(f"{directory} searched on arrays, which a script cannot load again")
+    data = zoo.load_dataset(config.pop("name"), **config)
+    return result.model_name, result.best_options, result.best_recipe, data
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Searches hyper-parameters of a model of the zoo. Run again on the same directory, it continues."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import command
+import tuning
+import zoo
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python scripts/tune.py --model cnn --dataset digits --method grid "
+        "--values l2=0,1e-4 learning_rate=0.001,0.003 --epochs 5",
+    )
+    command.add_model_options(parser)
+    command.add_data_options(parser)
+    command.add_recipe_options(parser)
+    group = parser.add_argument_group("search")
+    group.add_argument("--method", default="random", metavar="NAME", help="grid, random, hyperband (random)")
+    group.add_argument(
+        "--values", nargs="+", default=[], metavar="NAME=VALUES", help="a list a,b,c or a range low:high or low:high:log"
+    )
+    group.add_argument("--objective", default="val_accuracy", help="(val_accuracy)")
+    group.add_argument("--max-trials", type=int, metavar="N", help="trials at most")
+    group.add_argument("--max-epochs", type=int, metavar="N", help="epochs of one trial at most")
+    group.add_argument("--max-seconds", type=float, metavar="S", help="stop asking for trials after this time")
+    group.add_argument("--directory", metavar="DIR", help="journal, table and best model (runs/DATASET-MODEL-METHOD)")
+    return command.run(parser, tune, argv)
+
+
+def tune(args: argparse.Namespace) -> None:
+    """Acts on parsed options."""
+    command.check_model(args)
+    data = command.load_data(args)
+    fixed = {name: [value] for name, value in command.model_options(args).items()}
+    values = {name: parse_values(name, text) for name, text in command.assignments(args.values, "--values").items()}
+    directory = Path(args.directory or f"runs/{Path(args.dataset).name}-{args.model}-{args.method}")
+    result = tuning.search(
+        args.model,
+        data,
+        method=args.method,
+        values=fixed | values or None,
+        recipe=command.recipe_from(args),
+        objective=args.objective,
+        max_trials=args.max_trials,
+        max_epochs=args.max_epochs,
+        max_seconds=args.max_seconds,
+        directory=directory,
+        seed=args.seed,
+    )
+    result.plot(directory / "search.png")
+    best = result.table.loc[result.table["trial"] == result.best_trial].iloc[0]
+    print(f"best of {len(result.table)} trials: {result.objective} {best['score']:.4f}")
+    print("  " + "  ".join(f"{name}={value}" for name, value in result.best_values.items()))
+    print(f"table {directory / 'trials.csv'}")
+    print(f"report {zoo.write_report(directory / 'report.html', search=result)}")
+
+
+def parse_values(name: str, text: str) -> Any:
+    """`0,1e-4` is a list; `1e-4:1e-1:log` and `0:0.5` are ranges."""
+    if ":" in text:
+        low, high, *scale = text.split(":")
+        ends = command.literal(low), command.literal(high)
+        if scale not in ([], ["log"]) or not all(isinstance(e, int | float) for e in ends):
+            raise zoo.UsageError(f"--values takes {name}=a,b,c or {name}=low:high or {name}=low:high:log. Received: {text!r}")
+        return (*ends, *scale)
+    value = command.literal(text)
+    if isinstance(value, tuple):
+        return list(value)
+    return [command.literal(part) for part in text.split(",")] if isinstance(value, str) else [value]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
