@@ -18,7 +18,9 @@ from zoo.errors import UsageError
 from zoo.training.recipe import OPTIMIZERS, SCHEDULES
 
 
-def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
+def run(
+    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], None], argv: Sequence[str] | None
+) -> int:
     """Parses, acts, and turns errors into one line and an exit code: 2 for wrong usage, 1 for failure."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"keras-zoo {zoo.__version__}")
@@ -37,7 +39,10 @@ def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], 
             raise
         known = isinstance(error, zoo.ZooError | OSError)
         text = " ".join(str(error).split()) or type(error).__name__
-        print(f"error: {text}" if known else f"error: {type(error).__name__}: {text[:300]} (--debug shows where)", file=sys.stderr)
+        print(
+            f"error: {text}" if known else f"error: {type(error).__name__}: {text[:300]} (--debug shows where)",
+            file=sys.stderr,
+        )
         return 2 if isinstance(error, UsageError) else 1
     return 0
 
@@ -46,14 +51,19 @@ def add_data_options(parser: argparse.ArgumentParser, *, default: str | None = "
     """--dataset and what `zoo.load_dataset` takes."""
     group = parser.add_argument_group("data")
     group.add_argument(
-        "--dataset", default=default, metavar="NAME", help=f"{', '.join(zoo.list_datasets())}, a TFDS name, or an image folder"
+        "--dataset",
+        default=default,
+        metavar="NAME",
+        help=f"{', '.join(zoo.list_datasets())}, a TFDS name, or an image folder",
     )
     group.add_argument("--limit", type=int, metavar="N", help="keep the first N training examples in file order")
     group.add_argument("--classes", nargs="+", metavar="CLASS", help="keep these classes, renumbered in this order")
     group.add_argument("--validation", default="0.1", metavar="SHARE", help="fraction, count, 'test' or 'none' (0.1)")
     group.add_argument("--image-size", type=int, metavar="PIXELS", help="resize images to this height and width")
     group.add_argument("--color-mode", choices=("grayscale", "rgb"), help="convert images")
-    group.add_argument("--input-range", nargs=2, type=float, default=(0.0, 1.0), metavar=("LOW", "HIGH"), help="pixel range (0 1)")
+    group.add_argument(
+        "--input-range", nargs=2, type=float, default=(0.0, 1.0), metavar=("LOW", "HIGH"), help="pixel range (0 1)"
+    )
 
 
 def load_data(args: argparse.Namespace) -> zoo.DataSplits:
@@ -76,7 +86,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--model", default="cnn", metavar="NAME", help=", ".join(zoo.list_models()) + " (cnn)")
     group.add_argument(
-        "--set", nargs="+", default=[], metavar="OPTION=VALUE", help="options of the builder, e.g. --set l2=1e-4 dropout=0.3"
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="options of the builder, e.g. --set l2=1e-4 dropout=0.3",
     )
 
 
@@ -98,7 +112,9 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weight-decay", type=float, help="decoupled weight decay")
     group.add_argument("--batch-size", type=int, metavar="N", help="(128)")
     group.add_argument("--epochs", type=int, metavar="N", help="(10)")
-    group.add_argument("--patience", type=int, metavar="N", help="stop after N validations without improvement, keep the best")
+    group.add_argument(
+        "--patience", type=int, metavar="N", help="stop after N validations without improvement, keep the best"
+    )
     group.add_argument("--augment", nargs="+", metavar="NAME", help="flip, crop, noise")
     group.add_argument("--seed", type=int, default=0, help="decides everything that is random (0)")
 
@@ -107,7 +123,17 @@ def recipe_from(args: argparse.Namespace, base: zoo.Recipe | None = None) -> zoo
     """The recipe that the options of `add_recipe_options` give, over `base`."""
     import dataclasses
 
-    names = ("optimizer", "learning_rate", "schedule", "momentum", "weight_decay", "batch_size", "epochs", "patience", "augment")
+    names = (
+        "optimizer",
+        "learning_rate",
+        "schedule",
+        "momentum",
+        "weight_decay",
+        "batch_size",
+        "epochs",
+        "patience",
+        "augment",
+    )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     return dataclasses.replace(base or zoo.Recipe(), **given, seed=args.seed)
 
@@ -143,7 +169,9 @@ def load_run_and_data(directory: Path) -> tuple[zoo.TrainingRun, zoo.DataSplits]
     loaded = zoo.load_run(directory)
     config = loaded.config["data"]
     if "name" not in config:
-        raise zoo.ZooError(f"{directory} was trained on arrays, which a script cannot load again; use zoo.evaluate in Python")
+        raise zoo.ZooError(
+            f"{directory} was trained on arrays, which a script cannot load again; use zoo.evaluate in Python"
+        )
     return loaded, zoo.load_dataset(config["name"], **{k: v for k, v in config.items() if k != "name"})
 
 

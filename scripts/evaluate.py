@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import command
+
 import zoo
 from zoo.storage import write_text
 
@@ -31,7 +32,9 @@ def report_run(run: zoo.TrainingRun, data: zoo.DataSplits) -> None:
         raise zoo.UsageError("there is no test split to measure on")
     score = zoo.evaluate(run.model, data.test)
     low, high = score.accuracy_interval
-    print(f"test accuracy {score.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {score.num_examples:,} examples)")
+    print(
+        f"test accuracy {score.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {score.num_examples:,} examples)"
+    )
     predictions = write_text(run.output_dir / "predictions.csv", score.predictions.to_csv(index=False))
     report = zoo.write_report(run.output_dir / "report.html", run=run, evaluation=score)
     print(f"predictions {predictions}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import command
+
 import zoo
 
 
@@ -16,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="a folder that train.py wrote")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the export (RUN_DIR/export)")
-    parser.add_argument("--formats", nargs="+", default=["saved_model", "keras"], metavar="NAME", help="saved_model keras")
+    parser.add_argument(
+        "--formats", nargs="+", default=["saved_model", "keras"], metavar="NAME", help="saved_model keras"
+    )
     return command.run(parser, export, argv)
 
 

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import command
+
 import zoo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("export", type=Path, metavar="EXPORT", help="a folder that export.py wrote, or a run folder that has one")
+    parser.add_argument(
+        "export", type=Path, metavar="EXPORT", help="a folder that export.py wrote, or a run folder that has one"
+    )
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files or folders")
     parser.add_argument("--top", type=int, default=3, metavar="K", help="classes shown for each image (3)")
     parser.add_argument("--format", choices=("table", "csv"), default="table", help="how they are shown (table)")
@@ -32,8 +35,9 @@ def predict(args: argparse.Namespace) -> None:
     certificate = _certificate(directory)
     files = list(_image_files(args.images))
     pixels = _read(files, certificate["input"])
-    import zoo.startup  # noqa: F401  (before TensorFlow)
     import tensorflow as tf
+
+    import zoo.startup  # noqa: F401  (before TensorFlow)
 
     serve = tf.saved_model.load(str(directory / "saved_model")).signatures["serving_default"]
     names, writer = certificate["class_names"], csv.writer(sys.stdout)
@@ -52,7 +56,9 @@ def _certificate(directory: Path) -> dict[str, Any]:
     try:
         certificate: dict[str, Any] = json.loads((directory / "certificate.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise zoo.UsageError(f"{directory} holds no export (no certificate.json); make one with scripts/export.py") from None
+        raise zoo.UsageError(
+            f"{directory} holds no export (no certificate.json); make one with scripts/export.py"
+        ) from None
     if certificate["input"]["dtype"] != "uint8" or len(certificate["input"]["shape"]) != 3:
         raise zoo.UsageError(f"{directory} takes no images but inputs of shape {certificate['input']['shape']}")
     if "saved_model" not in certificate["checks"]:

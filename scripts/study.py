@@ -11,6 +11,7 @@ from pathlib import Path
 
 import command
 from studies.options import StudyOptions
+
 from zoo.errors import unknown_name
 
 _FOLDER = Path(__file__).parent / "studies"
@@ -44,6 +45,8 @@ def study(args: argparse.Namespace) -> None:
     for name in names:
         if name not in list_studies():
             raise unknown_name("study", name, list_studies())
+    import zoo.startup  # noqa: F401  (before Keras)
+
     options = StudyOptions(fast=args.fast, seed=args.seed, dataset=args.dataset, data=args.data)
     for name in names:
         report = importlib.import_module(f"studies.{name}").run(options)

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import command
-import zoo
 from evaluate import report_run
+
+import zoo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: python scripts/train.py --model cnn --dataset digits --set dropout=0.3 --epochs 20"
+        description=__doc__,
+        epilog="example: python scripts/train.py --model cnn --dataset digits --set dropout=0.3 --epochs 20",
     )
     command.add_model_options(parser)
     command.add_data_options(parser)

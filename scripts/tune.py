@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import command
+
 import tuning
 import zoo
 
@@ -26,7 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     group = parser.add_argument_group("search")
     group.add_argument("--method", default="random", metavar="NAME", help="grid, random, hyperband (random)")
     group.add_argument(
-        "--values", nargs="+", default=[], metavar="NAME=VALUES", help="a list a,b,c or a range low:high or low:high:log"
+        "--values",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUES",
+        help="a list a,b,c or a range low:high or low:high:log",
     )
     group.add_argument("--objective", default="val_accuracy", help="(val_accuracy)")
     group.add_argument("--max-trials", type=int, metavar="N", help="trials at most")
@@ -70,7 +75,9 @@ def parse_values(name: str, text: str) -> Any:
         low, high, *scale = text.split(":")
         ends = command.literal(low), command.literal(high)
         if scale not in ([], ["log"]) or not all(isinstance(e, int | float) for e in ends):
-            raise zoo.UsageError(f"--values takes {name}=a,b,c or {name}=low:high or {name}=low:high:log. Received: {text!r}")
+            raise zoo.UsageError(
+                f"--values takes {name}=a,b,c or {name}=low:high or {name}=low:high:log. Received: {text!r}"
+            )
         return (*ends, *scale)
     value = command.literal(text)
     if isinstance(value, tuple):

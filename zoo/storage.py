@@ -139,7 +139,9 @@ class DirectoryLock:
         )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._holder.unlink(missing_ok=True)
         self._lock.release()
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import zoo
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
+
+import zoo
 from zoo.reporting.study import StudyReport
 
 RECIPE = zoo.Recipe(
@@ -45,9 +46,7 @@ def run(options: StudyOptions) -> StudyReport:
         options.seed,
     )
     in_order = fit(data, recipe)
-    shuffled = [
-        fit(data, dataclasses.replace(recipe, shuffle=True, seed=options.seed + k)) for k in range(seeds)
-    ]
+    shuffled = [fit(data, dataclasses.replace(recipe, shuffle=True, seed=options.seed + k)) for k in range(seeds)]
     full = name == "mnist" and not options.fast
     last, accuracy = in_order.metrics["epochs"] - 1, in_order.metrics["val_accuracy"]
     ends = np.array([r.metrics["epochs"] - 1 for r in shuffled])
@@ -64,8 +63,13 @@ def run(options: StudyOptions) -> StudyReport:
     report.value("sd_last_epoch_shuffled", ends.std(ddof=1), label="shuffled: standard deviation of that epoch")
     accuracies = [r.metrics["val_accuracy"] for r in shuffled]
     report.value("mean_accuracy_shuffled", np.mean(accuracies), label="shuffled: mean validation accuracy")
-    report.table("Shuffled, by seed", pd.DataFrame({"seed": options.seed + np.arange(seeds), "last_epoch": ends, "val_accuracy": accuracies}))
-    report.figure("losses", draw_losses(in_order, shuffled[0]), "Train loss of every gradient step, and validation loss.")
+    report.table(
+        "Shuffled, by seed",
+        pd.DataFrame({"seed": options.seed + np.arange(seeds), "last_epoch": ends, "val_accuracy": accuracies}),
+    )
+    report.figure(
+        "losses", draw_losses(in_order, shuffled[0]), "Train loss of every gradient step, and validation loss."
+    )
     report.figure("accuracies", draw_accuracies(in_order, shuffled[0]), "Validation accuracy against gradient step.")
     answer(report, data, in_order, shuffled[0])
     return report
@@ -80,7 +84,9 @@ def fit(data: zoo.DataSplits, recipe: zoo.Recipe) -> zoo.TrainingRun:
 def draw_losses(in_order: zoo.TrainingRun, shuffled: zoo.TrainingRun) -> Figure:
     """Two panels, file order above."""
     figure = Figure(figsize=(8, 6), layout="constrained")
-    for axes, run, title in zip(figure.subplots(2, sharey=True), (in_order, shuffled), ("file order", "shuffled"), strict=True):
+    for axes, run, title in zip(
+        figure.subplots(2, sharey=True), (in_order, shuffled), ("file order", "shuffled"), strict=True
+    ):
         axes.plot(run.steps["step"], run.steps["data_loss"], linewidth=0.6, alpha=0.7, label="train, each step")
         axes.plot(run.validations["step"], run.validations["val_data_loss"], label="validation")
         axes.set(xlabel="gradient step", ylabel="cross entropy", yscale="log", title=title)
@@ -114,7 +120,9 @@ def answer(report: StudyReport, data: zoo.DataSplits, in_order: zoo.TrainingRun,
     steps = len(data.train) // RECIPE.batch_size
     fixed, mixed = spike_share(in_order, steps), spike_share(shuffled, steps)
     report.value("steps_per_epoch", steps)
-    report.value("spikes_explained_in_order", fixed, label="file order: variance explained by the place in the epoch") if np.isfinite(fixed) else None
+    report.value(
+        "spikes_explained_in_order", fixed, label="file order: variance explained by the place in the epoch"
+    ) if np.isfinite(fixed) else None
     report.answer(
         "What are the spikes in the train loss, and why do they repeat?",
         f"A step's loss is that of its own {RECIPE.batch_size} images. In file order the same images meet again every {steps} steps, "

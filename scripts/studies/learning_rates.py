@@ -15,9 +15,10 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-import zoo
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
+
+import zoo
 from zoo.reference import gradient_descent, logistic_regression, sigmoid
 from zoo.reporting.study import StudyReport
 
@@ -27,8 +28,8 @@ START, TOLERANCE = (0.1, 0.0, 0.0), 1e-5
 
 def run(options: StudyOptions) -> StudyReport:
     """Descends with every rate, in Keras and in NumPy."""
-    points, labels = read_points(options.data) if options.data else default_points()
-    epochs = 60 if options.fast else 500
+    points, labels = read_points(options.data) if options.data else default_points(options.seed)
+    epochs = 30 if options.fast else 500
     report = StudyReport(
         "learning_rates",
         "How does the learning rate change full-batch gradient descent of a logistic regression?",
@@ -51,7 +52,10 @@ def run(options: StudyOptions) -> StudyReport:
         for key, number in rows[-1].items():
             if key != "learning_rate":
                 report.value(f"rate_{rate}_{key}", number)
-    limits = {"start": 2 / largest_curvature(points, np.array(START)), "optimum": 2 / largest_curvature(points, optimum(points, labels))}
+    limits = {
+        "start": 2 / largest_curvature(points, np.array(START)),
+        "optimum": 2 / largest_curvature(points, optimum(points, labels)),
+    }
     for where, limit in limits.items():
         report.value(f"stable_below_at_{where}", limit, label=f"2/λmax of the Hessian at the {where}")
     report.table("Every rate", pd.DataFrame(rows))
@@ -61,12 +65,10 @@ def run(options: StudyOptions) -> StudyReport:
     return report
 
 
-def default_points() -> tuple[np.ndarray, np.ndarray]:
-    """The 200 training points of `blobs`, in float64."""
-    train = zoo.load_dataset("blobs", validation=None).train
-    assert train.inputs is not None
-    assert train.labels is not None
-    return train.inputs.astype(np.float64), train.labels
+def default_points(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two overlapping unit Gaussians, 100 points each, away from the origin as raw measurements are."""
+    centres = np.repeat([[3.0, 2.0], [4.5, 3.5]], 100, axis=0)
+    return centres + np.random.default_rng(seed).standard_normal((200, 2)), np.repeat([0, 1], 100).astype(np.int32)
 
 
 def read_points(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +84,9 @@ def read_points(file: Path) -> tuple[np.ndarray, np.ndarray]:
         except ValueError:
             raise zoo.DataError(f"{file}, line {number}: expected `x1 x2 1 t`, found {line[:60]!r}") from None
         if one != 1 or t not in (0, 1) or not np.isfinite([x1, x2]).all():
-            raise zoo.DataError(f"{file}, line {number}: the third number must be 1 and the fourth 0 or 1, found {line[:60]!r}")
+            raise zoo.DataError(
+                f"{file}, line {number}: the third number must be 1 and the fourth 0 or 1, found {line[:60]!r}"
+            )
         rows.append((x1, x2, t))
     table = np.array(rows, np.float64).reshape(-1, 3)
     if len(np.unique(table[:, 2])) < 2:
@@ -177,8 +181,16 @@ def answer(report: StudyReport, rows: list[dict[str, Any]], limits: dict[str, fl
         "Near the optimum the loss is a parabola along each eigenvector of its Hessian, and a step multiplies the distance "
         f"along the steepest one by 1 - η·λmax: it changes sign above 1/λmax and grows above 2/λmax. 2/λmax is "
         f"{limits['start']:.3f} at the start and {limit:.3f} at the optimum. "
-        + (f"The loss rose with η = {', '.join(map(str, rising))}; " if rising else "With none of these rates did the loss rise; ")
-        + (f"above the limit at the optimum lie {', '.join(map(str, above))}." if above else "all of them lie below the limit at the optimum."),
+        + (
+            f"The loss rose with η = {', '.join(map(str, rising))}; "
+            if rising
+            else "With none of these rates did the loss rise; "
+        )
+        + (
+            f"above the limit at the optimum lie {', '.join(map(str, above))}."
+            if above
+            else "all of them lie below the limit at the optimum."
+        ),
     )
     slowest, best = rows[-1], min(rows, key=lambda row: row["final_nll"])
     report.answer(

@@ -12,9 +12,10 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-import zoo
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
+
+import zoo
 from zoo.reporting.study import StudyReport
 
 STRENGTHS = (0.0, 0.001, 0.01, 0.1, 1.0)
@@ -45,12 +46,21 @@ def run(options: StudyOptions) -> StudyReport:
         report.check("norms_fall", "norms fall as λ grows (1: yes)", float(falling), 1.0, 0.0)
     for strength in STRENGTHS:
         report.value(f"squared_norm_at_{strength}", norms[strength], label=f"‖w‖² at λ = {strength:g}")
-        report.value(f"val_accuracy_at_{strength}", accuracies[strength], label=f"validation accuracy at λ = {strength:g}")
-    report.table("By strength", pd.DataFrame({"strength": STRENGTHS, "squared_norm": list(norms.values()), "val_accuracy": list(accuracies.values())}))
+        report.value(
+            f"val_accuracy_at_{strength}", accuracies[strength], label=f"validation accuracy at λ = {strength:g}"
+        )
+    report.table(
+        "By strength",
+        pd.DataFrame(
+            {"strength": STRENGTHS, "squared_norm": list(norms.values()), "val_accuracy": list(accuracies.values())}
+        ),
+    )
     report.figure("accuracy", draw_accuracies(runs), "Validation accuracy against gradient step for every λ.")
     report.figure("norms", draw_norms(norms), "Squared norm of all weights, bias included, against λ.")
     if len(data.input_shape) == 3:
-        report.figure("weights", draw_weights(runs, data), "The weights of each class as an image: λ = 0 above, λ = 1 below.")
+        report.figure(
+            "weights", draw_weights(runs, data), "The weights of each class as an image: λ = 0 above, λ = 1 below."
+        )
     report.figure("overfitting", draw_overfitting(runs[0.0]), "λ = 0: train and validation loss, and accuracy.")
     answer(report, runs, norms)
     return report
@@ -130,7 +140,11 @@ def answer(report: StudyReport, runs: dict[float, zoo.TrainingRun], norms: dict[
         "Is there any sign of overfitting without a penalty?",
         f"At λ = 0 the last train accuracy is {plain.metrics['accuracy']:.4f} and the validation accuracy {plain.metrics['val_accuracy']:.4f}, "
         f"a gap of {gap:+.4f}; the validation loss ends at {last:.4f}, its lowest value is {lowest:.4f}. "
-        + ("It has risen from its minimum." if last > lowest * 1.001 else "It is still at its minimum: no overfitting yet."),
+        + (
+            "It has risen from its minimum."
+            if last > lowest * 1.001
+            else "It is still at its minimum: no overfitting yet."
+        ),
     )
     report.answer(
         "Why does the accuracy degrade under a penalty?",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import zoo.startup  # noqa: F401  (before TensorFlow)
+
+# isort: split
 import tensorflow as tf
 
 from zoo.errors import unknown_name
@@ -50,14 +52,28 @@ def apply(batches: tf.data.Dataset, augment: Augmentation | Sequence[str], seed:
     for name in names:
         if name not in AUGMENTATIONS:
             raise unknown_name("augmentation", name, AUGMENTATIONS)
-    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
 
-    def augmented(batch: tuple[tf.Tensor, tf.Tensor], draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = batch
-        for position, name in enumerate(names):
-            images = AUGMENTATIONS[name](images, tf.stack([draw, tf.constant(position, tf.int64)]))
-        return images, labels
+    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+        draw = tf.random.fold_in([seed, 1], number)
 
-    return tf.data.Dataset.zip(batches, draws).map(
-        lambda batch, draw: augmented(batch, draw), num_parallel_calls=2, deterministic=True
-    )
+        def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            images, labels = batch
+            seeds = tf.random.split(tf.random.fold_in(draw, step), len(names))
+            for position, name in enumerate(names):
+                images = AUGMENTATIONS[name](images, seeds[position])
+            return images, labels
+
+        return batches.enumerate().map(augmented, num_parallel_calls=2, deterministic=True)
+
+    steps = batches.cardinality()
+    return passes().flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def passes() -> tf.data.Dataset:
+    """One element: how often the dataset made from it has been iterated, from 0.
+
+    Order and augmentation are functions of (seed, pass), and unlike `Dataset.shuffle` of nothing else: that one also
+    mixes in TensorFlow's global seed.
+    """
+    count = tf.Variable(-1, dtype=tf.int64, trainable=False)
+    return tf.data.Dataset.from_tensors(0).map(lambda _: count.assign_add(1))

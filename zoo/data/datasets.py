@@ -183,6 +183,7 @@ def _blobs(num_classes: int) -> tuple[Split, Split]:
     for _ in ("train", "test"):
         labels = np.tile(np.arange(num_classes), 100)
         points = centres[labels] + random.standard_normal((len(labels), 2))
-        splits.append(Split.from_arrays(points.astype(np.float32), labels, class_names=[f"blob {k}" for k in range(num_classes)]))
+        splits.append(
+            Split.from_arrays(points.astype(np.float32), labels, class_names=[f"blob {k}" for k in range(num_classes)])
+        )
     return splits[0], splits[1]
-

@@ -28,7 +28,9 @@ def read_folder(root: Path, options: ImageOptions) -> tuple[Split, Split]:
         class_names, train_files, train_labels = scan_folder(root / "train")
         test_names, test_files, test_labels = scan_folder(root / "test")
         if test_names != class_names:
-            raise DataError(f"{root}: train has the classes {class_names}, test has {test_names}; they must be the same")
+            raise DataError(
+                f"{root}: train has the classes {class_names}, test has {test_names}; they must be the same"
+            )
     else:
         class_names, files, labels = scan_folder(root)
         is_test = _choose_test(root, files, labels)
@@ -47,7 +49,9 @@ def scan_folder(root: Path) -> tuple[list[str], list[Path], np.ndarray]:
 
     Folders without an image are no classes; hidden files and files of other kinds are passed over.
     """
-    class_names, files, labels = [], [], []
+    class_names: list[str] = []
+    files: list[Path] = []
+    labels: list[int] = []
     for directory in sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".")):
         members = sorted(f for f in directory.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
         if members:
@@ -56,7 +60,9 @@ def scan_folder(root: Path) -> tuple[list[str], list[Path], np.ndarray]:
             files += members
     if len(class_names) < 2:
         found = f"only images of {class_names[0]!r}" if class_names else "no images"
-        raise DataError(f"{root}: {found} in its folders; a classifier needs two or more folders of images, one a class")
+        raise DataError(
+            f"{root}: {found} in its folders; a classifier needs two or more folders of images, one a class"
+        )
     return class_names, files, np.array(labels, np.int32)
 
 
@@ -66,7 +72,9 @@ def _choose_test(root: Path, files: list[Path], labels: np.ndarray) -> np.ndarra
     for k in np.unique(labels):
         members = np.flatnonzero(labels == k)
         if len(members) < 3:
-            raise DataError(f"{files[members[0]].parent}: {len(members)} images are too few to train, validate and test")
+            raise DataError(
+                f"{files[members[0]].parent}: {len(members)} images are too few to train, validate and test"
+            )
         share = max(1, round(_TEST_FRACTION * len(members)))
         chosen[members[np.argsort(keys[members])[:share]]] = True
     return chosen
@@ -118,8 +126,9 @@ class _FileStream:
         self.files, self.labels, self.shape = [str(f) for f in files], labels, shape
 
     def __call__(self):  # type: ignore[no-untyped-def]  # a tf.data.Dataset, without importing TensorFlow here
-        import zoo.startup  # noqa: F401  (before TensorFlow)
         import tensorflow as tf
+
+        import zoo.startup  # noqa: F401  (before TensorFlow)
 
         height, width, channels = self.shape
 

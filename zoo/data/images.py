@@ -55,7 +55,9 @@ def read_image(path: Path, size: tuple[int, int] | None, channels: int) -> np.nd
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > _MAX_PIXELS:
-                raise DataError(f"{path}: {picture.width}x{picture.height} pixels are too many; the most is {_MAX_PIXELS:,}")
+                raise DataError(
+                    f"{path}: {picture.width}x{picture.height} pixels are too many; the most is {_MAX_PIXELS:,}"
+                )
             if size is not None:
                 picture.draft("RGB", (size[1], size[0]))  # lets JPEG decode at a smaller scale: faster
             upright = ImageOps.exif_transpose(picture)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before TensorFlow)
+
+# isort: split
 import numpy as np
 import tensorflow as tf
 
@@ -76,12 +78,20 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
 
 def _gathered(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int) -> tf.data.Dataset:
     inputs, labels = tf.constant(split.inputs), tf.constant(split.labels)
-    indices = tf.data.Dataset.range(len(split))
-    if shuffle:
-        indices = indices.shuffle(len(split), seed=seed, reshuffle_each_iteration=True)
-    return indices.batch(batch_size, drop_remainder=drop_remainder).map(
-        lambda i: (tf.gather(inputs, i), tf.gather(labels, i)), num_parallel_calls=2, deterministic=True
-    )
+    count = len(split)
+    steps = count // batch_size if drop_remainder else -(-count // batch_size)
+
+    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+        order = tf.range(count)
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(order, tf.random.fold_in([seed, 0], number))
+        batches = tf.data.Dataset.range(steps).map(lambda step: order[step * batch_size : (step + 1) * batch_size])
+        return batches.map(
+            lambda i: (tf.gather(inputs, i), tf.gather(labels, i)), num_parallel_calls=2, deterministic=True
+        )
+
+    whole = augmentation.passes().flat_map(one_pass)
+    return whole.apply(tf.data.experimental.assert_cardinality(steps))
 
 
 def _stream(split: Split) -> tf.data.Dataset:

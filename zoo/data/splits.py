@@ -302,7 +302,9 @@ def split_validation(
 def validation_indices(labels: np.ndarray, validation: float | int, seed: int) -> np.ndarray:
     """Indices to hold out, in file order: the last `validation` examples (int), or a stratified fraction (float)."""
     if isinstance(validation, bool) or not 0 < validation < len(labels):
-        raise UsageError(f"validation must be a fraction below 1 or a count below {len(labels)}. Received: {validation}")
+        raise UsageError(
+            f"validation must be a fraction below 1 or a count below {len(labels)}. Received: {validation}"
+        )
     if isinstance(validation, int):
         return np.arange(len(labels) - validation, len(labels))
     if validation >= 1:
@@ -323,7 +325,9 @@ def _checked_labels(labels: Any, count: int) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise DataError(f"labels must be one class index an example. Received: shape {labels.shape} (one-hot? argmax it)")
+        raise DataError(
+            f"labels must be one class index an example. Received: shape {labels.shape} (one-hot? argmax it)"
+        )
     if len(labels) != count:
         raise DataError(f"{count} inputs but {len(labels)} labels")
     if not np.issubdtype(labels.dtype, np.integer) and not np.array_equal(labels, np.floor(labels)):
@@ -336,6 +340,6 @@ def _checked_labels(labels: Any, count: int) -> np.ndarray:
 def _fingerprint(split: Split) -> dict[str, Any]:
     assert split.inputs is not None
     assert split.labels is not None
-    digest = hashlib.sha256(np.ascontiguousarray(split.inputs))
-    digest.update(split.labels)
+    digest = hashlib.sha256(np.ascontiguousarray(split.inputs).tobytes())
+    digest.update(split.labels.tobytes())
     return {"shape": list(split.inputs.shape), "dtype": str(split.dtype), "sha256": digest.hexdigest()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,12 @@ import numpy as np
 from zoo.data.images import ImageOptions
 from zoo.data.splits import DataSplits, Split, split_validation
 from zoo.errors import DataError, UsageError, ZooError
+
+# data sets whose TFDS key is the place in the source's file, and the first labels there, by which that is verified
+_SOURCE_ORDER = {
+    "mnist": {"train": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4), "test": (7, 2, 1, 0, 4, 1, 4, 9, 5, 9)},
+    "fashion_mnist": {"train": (9, 0, 0, 3, 0, 2, 7, 2, 5, 5), "test": (9, 2, 1, 1, 6, 1, 4, 6, 5, 7)},
+}
 
 
 def knows(name: str) -> bool:
@@ -34,7 +41,7 @@ def load(name: str, options: ImageOptions, config: dict[str, Any]) -> DataSplits
     count, limit = source.num_train, config["limit"]
     train_end = count if limit is None else min(limit, count)
     if source.in_memory:
-        train, test = source.read(f"[:{train_end}]"), source.read_test()
+        train, test = source.read("").subset(np.arange(train_end)), source.read_test()
         if config["classes"] is not None:
             train, test = pick_classes(train, config["classes"]), pick_classes(test, config["classes"])
         train, held_out = split_validation(train, config["validation"], test, config["seed"])
@@ -62,8 +69,9 @@ class _Source:
     """One prepared TFDS data set: its splits, its classes, and whether it is held in memory."""
 
     def __init__(self, name: str, options: ImageOptions) -> None:
-        import zoo.startup  # noqa: F401  (before TensorFlow)
         import tensorflow_datasets as tfds
+
+        import zoo.startup  # noqa: F401  (before TensorFlow)
 
         self.name, self.options, self.tfds = name, options, tfds
         try:
@@ -75,7 +83,9 @@ class _Source:
         keys = self.builder.info.supervised_keys
         image, label = (features[k] for k in keys) if keys and len(keys) == 2 else (None, None)
         if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-            raise DataError(f"{name} is not an image-classification data set (one image and one class label an example)")
+            raise DataError(
+                f"{name} is not an image-classification data set (one image and one class label an example)"
+            )
         self.class_names = list(label.names)
         self.shape = self._shape(image.shape)
         splits = self.builder.info.splits
@@ -103,6 +113,8 @@ class _Source:
             for x, y in self._examples(instruction).batch(2048).as_numpy_iterator():
                 inputs[start : start + len(x)], labels[start : start + len(x)] = x, y
                 start += len(x)
+            order = self._source_order(instruction, labels)
+            inputs, labels = inputs[order], labels[order]
         else:
             stream = lambda: self._examples(instruction)  # noqa: E731
         return Split(
@@ -134,6 +146,26 @@ class _Source:
             return tf.ensure_shape(image, self.shape), tf.cast(label, tf.int32)
 
         return examples.map(convert, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _source_order(self, instruction: str, labels: np.ndarray) -> np.ndarray:
+        """Positions of the examples in the order of the source's own files, where that can be restored.
+
+        TFDS stores examples by a hash of their key. Where the key is the place in the source's file, hashing the places
+        tells where each went. "The first 20,000 images of MNIST" then means what it means everywhere else.
+        """
+        first = _SOURCE_ORDER.get(self.name, {}).get(instruction)
+        if first is None:
+            return np.arange(len(labels))
+        from tensorflow_datasets.core import hashing
+
+        hasher = hashing.Hasher(instruction)
+        hashes = [hasher.hash_key(place) for place in range(len(labels))]
+        order = np.empty(len(labels), np.int64)
+        order[sorted(range(len(labels)), key=hashes.__getitem__)] = np.arange(len(labels))
+        if tuple(labels[order[: len(first)]]) != first:
+            warnings.warn(f"{self.name}: the source's file order cannot be restored; it is TFDS's order", stacklevel=2)
+            return np.arange(len(labels))
+        return order
 
     def _shape(self, stored: tuple[int | None, ...]) -> tuple[int, int, int]:
         size = self.options.size or stored[:2]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from sklearn import metrics
 
 from zoo.data.splits import Split, as_split
 from zoo.errors import UsageError
+from zoo.evaluation.intervals import wilson_interval
 from zoo.models.outputs import class_probabilities, output_kind
 
 
@@ -143,14 +145,6 @@ def summarize(
         class_names=names,
         split=split,
     )
-
-
-def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a proportion; z = 1.96 for 95 % (Wilson, 1927)."""
-    share = successes / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _operand(outputs: tf.Tensor, operation: str) -> tf.Tensor | None:

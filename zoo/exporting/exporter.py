@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

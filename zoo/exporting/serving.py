@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 
 from zoo.errors import UsageError

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 
 from zoo.errors import UsageError
@@ -56,7 +58,7 @@ def softmax(
     classifier_activation: str | None = "softmax",
     dtype: str = "float32",
 ) -> keras.Model:
-    """Softmax regression: p = softmax(W·x + b).
+    """Multinomial logistic regression, p = softmax(W·x + b).
 
     Args:
         input_shape: shape of one example; it is flattened.

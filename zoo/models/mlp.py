@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 
 from zoo.errors import UsageError

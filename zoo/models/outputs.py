@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 
 from zoo.errors import UsageError
@@ -47,7 +49,9 @@ def class_probabilities(outputs: Any, kind: str) -> Any:
     if kind in ("logit", "logits"):
         outputs = keras.ops.sigmoid(outputs) if kind == "logit" else keras.ops.softmax(outputs)
     elif kind not in ("softmax", "sigmoid"):
-        raise UsageError("the model's output is neither a softmax, one sigmoid unit nor logits; give it such a last layer")
+        raise UsageError(
+            "the model's output is neither a softmax, one sigmoid unit nor logits; give it such a last layer"
+        )
     if kind in ("logit", "sigmoid"):
         return keras.ops.concatenate([1 - outputs, outputs], axis=-1)
     return outputs

@@ -99,22 +99,6 @@ def frame_table(frame: pd.DataFrame, *, max_rows: int | None = None) -> Table:
     return Table([str(name) for name in frame.columns], [list(row) for row in zip(*columns, strict=True)], numeric)
 
 
-def wilson_interval(accuracy: float, num_examples: int, *, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a share; (nan, nan) without examples or without a share.
-
-    Args:
-        accuracy: the measured share, 0 to 1.
-        num_examples: how many examples it was measured on.
-        z: the normal quantile. The default gives 95 %.
-    """
-    if num_examples < 1 or not math.isfinite(accuracy):
-        return math.nan, math.nan
-    spread = z * z / num_examples
-    centre = (accuracy + spread / 2) / (1 + spread)
-    half = z * math.sqrt(accuracy * (1 - accuracy) / num_examples + spread / num_examples / 4) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def json_ready(value: Any) -> Any:
     """The value in JSON's own types: NumPy scalars unpacked, NaN and infinities as None, unknown objects as text."""
     if isinstance(value, Mapping):

@@ -13,7 +13,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from zoo.errors import UsageError
-from zoo.reporting.curves import curve_figures, figure_png, figure_svg, plot_confusion, plot_search
+from zoo.evaluation.intervals import wilson_interval
+from zoo.reporting.figures import plot_confusion, plot_search
 from zoo.reporting.formatting import (
     format_count,
     format_percent,
@@ -21,12 +22,12 @@ from zoo.reporting.formatting import (
     format_value,
     frame_table,
     settings_table,
-    wilson_interval,
 )
 from zoo.reporting.gallery import gallery_context
 from zoo.reporting.inputs import EvaluationLike, RunLike, SearchLike
 from zoo.reporting.rendering import data_uri, render_template
 from zoo.storage import write_text
+from zoo.training.curves import curve_figures, figure_png, figure_svg
 
 _MATRIX_CLASSES = 40  # a larger confusion matrix is drawn as a picture
 _CONFUSED_PAIRS = 8
@@ -96,11 +97,17 @@ def _default_title(run: RunLike | None) -> str:
     return " on ".join(name for name in names if name) or "Report"
 
 
+def _accuracy_interval(evaluation: EvaluationLike) -> tuple[float, float]:
+    if evaluation.num_examples < 1 or not math.isfinite(evaluation.accuracy):
+        return math.nan, math.nan
+    return wilson_interval(round(evaluation.accuracy * evaluation.num_examples), evaluation.num_examples)
+
+
 def _interval(evaluation: EvaluationLike | None) -> dict[str, str] | None:
     """Where the accuracy and its interval lie on a line from 0 to 1, as CSS percentages."""
     if evaluation is None or not math.isfinite(evaluation.accuracy) or evaluation.num_examples < 1:
         return None
-    low, high = wilson_interval(evaluation.accuracy, evaluation.num_examples)
+    low, high = _accuracy_interval(evaluation)
     return {
         "low": f"{100 * low:.3f}%",
         "width": f"{100 * (high - low):.3f}%",
@@ -113,7 +120,7 @@ def _summary(
 ) -> list[Tile]:
     tiles = []
     if evaluation is not None:
-        low, high = wilson_interval(evaluation.accuracy, evaluation.num_examples)
+        low, high = _accuracy_interval(evaluation)
         note = f"95 % interval {format_percent(low)} to {format_percent(high)} (Wilson)"
         errors = round((1 - evaluation.accuracy) * evaluation.num_examples) if math.isfinite(evaluation.accuracy) else 0
         tiles += [

@@ -16,10 +16,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from zoo.errors import UsageError
-from zoo.reporting.curves import figure_png
 from zoo.reporting.formatting import format_value, frame_table, json_ready, settings_table
 from zoo.reporting.rendering import data_uri, render_template
 from zoo.storage import atomic_path, write_json, write_text
+from zoo.training.curves import figure_png
 from zoo.version import __version__
 
 MET, NOT_MET, NOT_RUN = "met", "not met", "not run"

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 import numpy as np
 import pandas as pd
@@ -92,7 +94,9 @@ class RunFolder:
             self._stack.callback(writer.close)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
 
     def callback(self, records: EpochRecords, validations: Validations | None) -> keras.callbacks.Callback:

@@ -70,7 +70,7 @@ def write_tables(directory: Path, run: TrainingRun) -> None:
 
 def write_finished(directory: Path, run: TrainingRun) -> None:
     """Completes a run folder: model, tables, curves, and result.json, whose presence says that the run is complete."""
-    from zoo.reporting.curves import figure_png, plot_curves
+    from zoo.training.curves import figure_png, plot_curves
 
     with atomic_path(directory / "model.keras") as temporary:
         run.model.save(temporary)
@@ -91,13 +91,14 @@ def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-        tables = {n: pd.read_csv(directory / f"{n}.csv") for n in ("history", "steps", "validations")}
+        tables: dict[str, Any] = {n: pd.read_csv(directory / f"{n}.csv") for n in ("history", "steps", "validations")}
     except FileNotFoundError as error:
         raise ZooError(f"{directory} holds no finished run: {error.filename} is missing") from None
     except ValueError as error:
         raise ZooError(f"{directory} holds a damaged run: {error}") from None
-    import zoo.startup  # noqa: F401  (before Keras)
     import keras
+
+    import zoo.startup  # noqa: F401  (before Keras)
 
     model = keras.saving.load_model(directory / "model.keras", compile=False, safe_mode=True)
     model.zoo_build = config["model"]

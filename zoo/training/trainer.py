@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 import pandas as pd
 
@@ -19,8 +21,8 @@ from zoo.storage import DirectoryLock, write_json
 from zoo.training.compiling import compile_model, make_accuracy
 from zoo.training.progress import ProgressBar
 from zoo.training.recipe import Recipe, as_recipes
-from zoo.training.records import EpochRecords, RunFolder
 from zoo.training.recorder import StepRecorder, recording
+from zoo.training.records import EpochRecords, RunFolder
 from zoo.training.run import TrainingRun, versions, write_finished
 from zoo.training.validation import StepValidations, Validations, Validator
 

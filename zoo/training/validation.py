@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

@@ -7,7 +7,8 @@ import matplotlib as mpl
 import numpy as np
 from report_examples import make_run, make_search
 
-from zoo.reporting.curves import curve_figures, figure_png, figure_svg, plot_curves, plot_search
+from zoo.reporting.figures import plot_search
+from zoo.training.curves import curve_figures, figure_png, figure_svg, plot_curves
 
 
 def legend_of(axes):

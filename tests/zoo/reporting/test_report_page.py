@@ -17,7 +17,7 @@ from PIL import Image
 from report_examples import make_evaluation, make_run, make_search
 
 from zoo.errors import DataError, UsageError
-from zoo.reporting.formatting import wilson_interval
+from zoo.evaluation.intervals import wilson_interval
 from zoo.reporting.page import write_report
 
 ATTACK = "<script>alert(1)</script>"
@@ -76,7 +76,7 @@ def test_the_wilson_interval_equals_published_values():
     # Newcombe (1998), Statistics in Medicine 17:857, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
     cases = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0, 0.1611), (1, 29): (0.0061, 0.1718)}
     for (hits, total), expected in cases.items():
-        np.testing.assert_allclose(wilson_interval(hits / total, total), expected, atol=5e-5)
+        np.testing.assert_allclose(wilson_interval(hits, total), expected, atol=5e-5)
 
 
 def test_recipes_of_several_phases_stand_side_by_side(tmp_path):

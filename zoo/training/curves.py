@@ -1,9 +1,10 @@
-"""Learning curves and search curves as figures, without pyplot's global state."""
+"""Learning curves of a run as figures, without pyplot's global state; and the look that all figures share."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Protocol
 
 import matplotlib as mpl
 import numpy as np
@@ -12,14 +13,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from zoo.reporting.inputs import RunLike, SearchLike
-
 INK = "#22262b"  # text and axes; an inline SVG takes the page's own text colour in its place
 TRAIN, VALIDATION, BEST = "#3f83f8", "#e8710a", "#0e9f6e"
 _SMOOTHED_POINTS = 50
 
 
-def plot_curves(run: RunLike) -> Figure:
+class RunTables(Protocol):
+    """The tables of a run; `zoo.TrainingRun` says what their columns are."""
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """One row a gradient step."""
+
+    @property
+    def validations(self) -> pd.DataFrame:
+        """One row a validation."""
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch."""
+
+
+def plot_curves(run: RunTables) -> Figure:
     """Loss by step, accuracy by epoch and learning rate by epoch, side by side; what a run lacks is left out.
 
     Args:
@@ -34,7 +49,7 @@ def plot_curves(run: RunLike) -> Figure:
     return figure
 
 
-def curve_figures(run: RunLike) -> dict[str, Figure]:
+def curve_figures(run: RunTables) -> dict[str, Figure]:
     """The panels of `plot_curves` as figures of their own, by caption, so that a narrow page can stack them."""
     figures = {}
     for caption, draw in _panels(run).items():
@@ -42,34 +57,6 @@ def curve_figures(run: RunLike) -> dict[str, Figure]:
         draw(figure.add_subplot(), run)
         figures[caption] = figure
     return figures
-
-
-def plot_search(search: SearchLike) -> Figure:
-    """Every trial's score and the best so far, in the table's order; trials without a finite score are left out."""
-    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
-    axes = figure.add_subplot()
-    scores = pd.to_numeric(search.table["score"], errors="coerce").to_numpy(np.float64)
-    kept = np.flatnonzero(np.isfinite(scores))
-    best = (np.minimum if search.direction == "min" else np.maximum).accumulate(scores[kept])
-    number = pd.to_numeric(search.table["trial"], errors="coerce").to_numpy(np.float64)
-    if not (np.diff(number) > 0).all():
-        number = np.arange(1.0, len(scores) + 1)  # names, or trials in another order: count the rows
-    axes.plot(number[kept], scores[kept], "o", color=TRAIN, alpha=0.55, markersize=4, label="trial")
-    axes.step(number[kept], best, where="post", color=BEST, linewidth=2, label="best so far")
-    _finish(axes, "trial", search.objective)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure
-
-
-def plot_confusion(matrix: np.ndarray) -> Figure:
-    """A heat map of row shares, for more classes than a table can show."""
-    figure = Figure(figsize=(6.4, 5.6), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="share of the true class")
-    axes.set(xlabel="predicted class (number)", ylabel="true class (number)")
-    return figure
 
 
 def figure_png(figure: Figure) -> bytes:
@@ -89,9 +76,9 @@ def figure_svg(figure: Figure) -> str:
     return svg[svg.index("<svg") :].replace(INK, "currentColor")
 
 
-def _panels(run: RunLike) -> dict[str, Callable[[Axes, RunLike], None]]:
+def _panels(run: RunTables) -> dict[str, Callable[[Axes, RunTables], None]]:
     """The panels that have something to show, by caption."""
-    panels: dict[str, Callable[[Axes, RunLike], None]] = {}
+    panels: dict[str, Callable[[Axes, RunTables], None]] = {}
     if _has(run.steps, "loss") or _has(run.validations, "val_loss"):
         panels["Loss by step"] = _draw_loss
     if _has(run.history, "accuracy") or _has(run.history, "val_accuracy"):
@@ -105,7 +92,7 @@ def _has(frame: pd.DataFrame, column: str) -> bool:
     return column in frame.columns and bool(np.isfinite(pd.to_numeric(frame[column], errors="coerce").to_numpy()).any())
 
 
-def _draw_loss(axes: Axes, run: RunLike) -> None:
+def _draw_loss(axes: Axes, run: RunTables) -> None:
     steps, checks = run.steps, run.validations
     if _has(steps, "loss"):
         window = max(1, len(steps) // _SMOOTHED_POINTS)
@@ -135,25 +122,25 @@ def _draw_loss(axes: Axes, run: RunLike) -> None:
             label="validation, without penalties",
         )
     _limit_to_finite(axes)
-    _finish(axes, "step", "loss")
+    finish_axes(axes, "step", "loss")
 
 
-def _draw_accuracy(axes: Axes, run: RunLike) -> None:
+def _draw_accuracy(axes: Axes, run: RunTables) -> None:
     epochs = _epochs(run.history)
     for column, colour, label in (("accuracy", TRAIN, "train"), ("val_accuracy", VALIDATION, "validation")):
         if _has(run.history, column):
             axes.plot(epochs, run.history[column], color=colour, marker="o", markersize=3, label=label)
     _mark_phases(axes, run.history)
-    _finish(axes, "epoch", "accuracy")
+    finish_axes(axes, "epoch", "accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _draw_learning_rate(axes: Axes, run: RunLike) -> None:
+def _draw_learning_rate(axes: Axes, run: RunTables) -> None:
     axes.plot(
         _epochs(run.history), run.history["learning_rate"], color=BEST, marker="o", markersize=3, label="learning rate"
     )
     _mark_phases(axes, run.history)
-    _finish(axes, "epoch", "learning rate")
+    finish_axes(axes, "epoch", "learning rate")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -179,7 +166,8 @@ def _limit_to_finite(axes: Axes) -> None:
         axes.set_ylim(0, 1.05 * (2 * usual if usual > 0 and top > 4 * usual else top) or 1)
 
 
-def _finish(axes: Axes, xlabel: str, ylabel: str) -> None:
+def finish_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
+    """Labels, a light grid, no box, and a legend."""
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK, parse_math=False)  # an objective's name may hold a dollar sign
     axes.tick_params(colors=INK)
