@@ -37,7 +37,7 @@ def predict(args: argparse.Namespace) -> None:
     pixels = _read(files, certificate["input"])
     import tensorflow as tf
 
-    import zoo.startup  # noqa: F401  (before TensorFlow)
+    from zoo import startup  # noqa: F401  (before TensorFlow)
 
     serve = tf.saved_model.load(str(directory / "saved_model")).signatures["serving_default"]
     names, writer = certificate["class_names"], csv.writer(sys.stdout)

@@ -9,6 +9,8 @@ Source:   coursework, logistic regression on two digits of MNIST with early stop
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -32,8 +34,6 @@ SEEDS = 10
 
 def run(options: StudyOptions) -> StudyReport:
     """Trains once in file order and ten times shuffled."""
-    import dataclasses
-
     name = options.dataset or "mnist"
     limit, seeds, epochs = (4000, 2, 4) if options.fast else (20_000, SEEDS, RECIPE.epochs)
     data = zoo.load_dataset(name, limit=limit, classes=(3, 2), validation="test", input_range=(-1, 1))
@@ -62,7 +62,7 @@ def run(options: StudyOptions) -> StudyReport:
         report.value("mean_last_epoch_shuffled", ends.mean(), label="shuffled: mean epoch of the stop")
     report.value("sd_last_epoch_shuffled", ends.std(ddof=1), label="shuffled: standard deviation of that epoch")
     accuracies = [r.metrics["val_accuracy"] for r in shuffled]
-    report.value("mean_accuracy_shuffled", np.mean(accuracies), label="shuffled: mean validation accuracy")
+    report.value("mean_accuracy_shuffled", float(np.mean(accuracies)), label="shuffled: mean validation accuracy")
     report.table(
         "Shuffled, by seed",
         pd.DataFrame({"seed": options.seed + np.arange(seeds), "last_epoch": ends, "val_accuracy": accuracies}),
@@ -120,9 +120,10 @@ def answer(report: StudyReport, data: zoo.DataSplits, in_order: zoo.TrainingRun,
     steps = len(data.train) // RECIPE.batch_size
     fixed, mixed = spike_share(in_order, steps), spike_share(shuffled, steps)
     report.value("steps_per_epoch", steps)
-    report.value(
-        "spikes_explained_in_order", fixed, label="file order: variance explained by the place in the epoch"
-    ) if np.isfinite(fixed) else None
+    if np.isfinite(fixed):
+        report.value(
+            "spikes_explained_in_order", fixed, label="file order: variance explained by the place in the epoch"
+        )
     report.answer(
         "What are the spikes in the train loss, and why do they repeat?",
         f"A step's loss is that of its own {RECIPE.batch_size} images. In file order the same images meet again every {steps} steps, "

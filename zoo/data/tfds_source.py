@@ -17,10 +17,10 @@ from zoo.data.images import ImageOptions
 from zoo.data.splits import DataSplits, Split, split_validation
 from zoo.errors import DataError, UsageError, ZooError
 
-# data sets whose TFDS key is the place in the source's file, and the first labels there, by which that is verified
+# data sets whose TFDS key is the place in the source's training file, and its first labels, by which that is verified
 _SOURCE_ORDER = {
-    "mnist": {"train": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4), "test": (7, 2, 1, 0, 4, 1, 4, 9, 5, 9)},
-    "fashion_mnist": {"train": (9, 0, 0, 3, 0, 2, 7, 2, 5, 5), "test": (9, 2, 1, 1, 6, 1, 4, 6, 5, 7)},
+    "mnist": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+    "fashion_mnist": (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
 }
 
 
@@ -148,13 +148,13 @@ class _Source:
         return examples.map(convert, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _source_order(self, instruction: str, labels: np.ndarray) -> np.ndarray:
-        """Positions of the examples in the order of the source's own files, where that can be restored.
+        """Positions of the training examples in the order of the source's own file, where that can be restored.
 
         TFDS stores examples by a hash of their key. Where the key is the place in the source's file, hashing the places
         tells where each went. "The first 20,000 images of MNIST" then means what it means everywhere else.
         """
-        first = _SOURCE_ORDER.get(self.name, {}).get(instruction)
-        if first is None:
+        first = _SOURCE_ORDER.get(self.name)
+        if first is None or instruction != "train":
             return np.arange(len(labels))
         from tensorflow_datasets.core import hashing
 

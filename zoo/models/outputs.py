@@ -24,16 +24,15 @@ def output_kind(model: keras.Model) -> str:
         return "unknown"  # several outputs, or a subclassed model
     if isinstance(layer, keras.Model):
         return output_kind(layer)
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
-    activation = getattr(layer, "activation", None)
-    if activation is keras.activations.softmax and units > 1:
-        return "softmax"
-    if activation is keras.activations.sigmoid and units == 1:
-        return "sigmoid"
+    is_softmax = isinstance(layer, keras.layers.Softmax)
+    activation = keras.activations.softmax if is_softmax else getattr(layer, "activation", None)
+    single = units == 1
     if activation is keras.activations.linear:
-        return "logit" if units == 1 else "logits"
-    return "unknown"
+        return "logit" if single else "logits"
+    expected = keras.activations.sigmoid if single else keras.activations.softmax
+    if activation is not expected:
+        return "unknown"
+    return "sigmoid" if single else "softmax"
 
 
 def class_probabilities(outputs: Any, kind: str) -> Any:
