@@ -62,8 +62,7 @@ def tune(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     result.plot(directory / "search.png")
-    best = result.table.loc[result.table["trial"] == result.best_trial].iloc[0]
-    print(f"best of {len(result.table)} trials: {result.objective} {best['score']:.4f}")
+    print(f"best of {len(result.table)} trials: {result.objective} {result.best_score:.4f}")
     print("  " + "  ".join(f"{name}={value}" for name, value in result.best_values.items()))
     print(f"table {directory / 'trials.csv'}")
     print(f"report {zoo.write_report(directory / 'report.html', search=result)}")

@@ -101,7 +101,7 @@ class Path3(keras.callbacks.Callback):
         super().__init__()
         self.weights, self.losses = [np.array(START)], [first_loss]
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         self.weights.append(np.concatenate([w.ravel() for w in self.model.get_weights()]))
         self.losses.append((logs or {})["val_data_loss"])
         if abs(self.losses[-1] - self.losses[-2]) < TOLERANCE:

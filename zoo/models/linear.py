@@ -58,7 +58,7 @@ def softmax(
     classifier_activation: str | None = "softmax",
     dtype: str = "float32",
 ) -> keras.Model:
-    """A linear classifier of any number of classes: p = softmax(W·x + b).
+    """A linear classifier of any number of classes (multinomial logistic regression).
 
     Args:
         input_shape: shape of one example; it is flattened.

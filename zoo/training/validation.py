@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.data.pipeline import scale
 from zoo.data.splits import Split
 from zoo.training.recipe import MONITORS, Recipe
 
@@ -30,16 +31,31 @@ class Validator:
         self, model: keras.Model, split: Split, loss: keras.Loss, accuracy: keras.Metric, batch_size: int
     ) -> None:
         self._model, self._size, self._accuracy = model, len(split), accuracy
-        batches = split.batches(batch_size)
 
-        @tf.function
-        def total_loss() -> tf.Tensor:
-            total = tf.constant(0.0, tf.float64)
-            for inputs, labels in batches:
-                outputs = model(inputs, training=False)
-                total += tf.cast(loss(labels, outputs), tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64)
-                accuracy.update_state(labels, outputs)
-            return total
+        def batch_loss(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+            outputs = model(inputs, training=False)
+            accuracy.update_state(labels, outputs)
+            return tf.cast(loss(labels, outputs), tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64)
+
+        if split.inputs is not None:  # slices in the graph: a tf.data iterator a validation would cost more than the model
+            stored, targets, scaling = tf.constant(split.inputs), tf.constant(split.labels), split.scaling
+
+            @tf.function
+            def total_loss() -> tf.Tensor:
+                total = tf.constant(0.0, tf.float64)
+                for start in tf.range(0, len(split), batch_size):
+                    inputs = scale(stored[start : start + batch_size], scaling)
+                    total += batch_loss(inputs, targets[start : start + batch_size])
+                return total
+        else:
+            batches = split.batches(batch_size)
+
+            @tf.function
+            def total_loss() -> tf.Tensor:
+                total = tf.constant(0.0, tf.float64)
+                for inputs, labels in batches:
+                    total += batch_loss(inputs, labels)
+                return total
 
         self._total_loss = total_loss
 

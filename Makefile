@@ -1,0 +1,49 @@
+# Every target does its own set-up: a virtual environment in .venv, made once, by Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+INSTALLED := .venv/installed
+
+.PHONY: help install demo test lint clean-demo
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo   tune, train, report and export a digit classifier (about 2 minutes)"
+	@echo "make test   lint and the test suite"
+	@echo "make lint   ruff and mypy"
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing keras-zoo and what it needs into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(DEMO)/run/export/certificate.json
+	@$(BIN)/python scripts/evaluate.py $(DEMO)/run
+	@echo "export $(DEMO)/run/export/saved_model"
+	@echo "certificate $(DEMO)/run/export/certificate.json"
+
+$(DEMO)/search/result.json: | $(INSTALLED)
+	@$(BIN)/python scripts/tune.py --model cnn --dataset digits --method random --max-trials 6 --epochs 8 \
+	    --batch-size 32 --directory $(DEMO)/search
+
+$(DEMO)/run/result.json: $(DEMO)/search/result.json
+	@rm -rf $(DEMO)/run
+	@$(BIN)/python scripts/train.py --from-search $(DEMO)/search --epochs 40 --patience 8 --output $(DEMO)/run
+
+$(DEMO)/run/export/certificate.json: $(DEMO)/run/result.json
+	@$(BIN)/python scripts/export.py $(DEMO)/run
+
+clean-demo:
+	rm -rf $(DEMO)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest

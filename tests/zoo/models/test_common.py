@@ -1,0 +1,424 @@
+"""One table of checks over every model: a new name of `zoo.list_models()` needs an entry here."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import subprocess
+import sys
+from typing import Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+
+# isort: split
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from zoo.errors import UsageError
+from zoo.models.catalog import builder
+from zoo.reference import DenseNetwork, numerical_gradient
+from zoo.training.compiling import make_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One set of options; the numbers are counted by hand."""
+
+    input_shape: tuple[int, ...]
+    num_classes: int
+    options: dict[str, Any]
+    parameters: int  # all weights, moving statistics too
+    trainable: int
+    num_outputs: int
+    num_losses: int
+
+
+PENALTIES = {"l1": 2**-7, "l2": 2**-5}  # powers of two: Keras rounds the strengths through float32
+
+TABLE: dict[str, list[Case]] = {
+    "logistic": [
+        # 2 weights, 1 bias
+        Case((2,), 2, {}, 3, 3, 1, 0),
+        # 64 weights, 1 bias
+        Case((8, 8, 1), 2, {**PENALTIES, "penalize_bias": True}, 65, 65, 1, 2),
+        Case((4, 3), 2, {"l1": 2**-3, "kernel_initializer": "he_normal"}, 13, 13, 1, 1),
+    ],
+    "softmax": [
+        # 64 * 10 weights, 10 biases
+        Case((8, 8, 1), 10, {}, 650, 650, 10, 0),
+        # 2 * 3 weights, 3 biases
+        Case((2,), 3, {"l2": 2**-4}, 9, 9, 3, 1),
+        Case((2,), 3, {**PENALTIES, "penalize_bias": True}, 9, 9, 3, 2),
+    ],
+    "mlp": [
+        # (64 * 128 + 128) + (128 * 128 + 128) + (128 * 10 + 10)
+        Case((8, 8, 1), 10, {}, 26122, 26122, 10, 0),
+        # (2 * 16 + 16) + (16 * 8 + 8) + (8 * 3 + 3)
+        Case((2,), 3, {"units": (16, 8), "activation": "tanh", **PENALTIES}, 211, 211, 3, 3),
+        # 2 * 12 + 48, twice 12 * 12 + 48 (each normalisation has 4 * 12, half of it not trained), 12 * 3 + 3
+        Case(
+            (2,),
+            3,
+            {"units": 12, "num_layers": 3, "batch_normalization": True, "dropout": 0.25, "l2": 2**-5},
+            495,
+            423,
+            3,
+            4,
+        ),
+        # width 13: (64 * 13 + 13) + (13 * 10 + 10); width 14 would be 1060
+        Case((8, 8, 1), 10, {"parameter_budget": 1000, "num_layers": 1}, 985, 985, 10, 0),
+        # no hidden layer: 2 * 3 + 3
+        Case((2,), 3, {"units": ()}, 9, 9, 3, 0),
+    ],
+    "cnn": [
+        # (9 * 1 * 32 + 32) + (9 * 32 * 64 + 64) + (2 * 2 * 64 * 128 + 128) + (128 * 10 + 10)
+        Case((8, 8, 1), 10, {}, 53002, 53002, 10, 0),
+        # (27 * 4 + 4) + (36 * 4 + 4) + (36 * 6 + 6) + (54 * 6 + 6) + (2 * 2 * 6 * 8 + 8) + (8 * 3 + 3)
+        Case(
+            (8, 8, 3),
+            3,
+            {"filters": (4, 6), "convolutions_per_stage": 2, "units": 8, "activation": "tanh", **PENALTIES},
+            1039,
+            1039,
+            3,
+            6,
+        ),
+        # (9 * 4 + 16) + (2 * 3 * 4 * 8 + 32) + (8 * 2 + 2); of the normalisations 8 + 16 are not trained
+        Case(
+            (5, 6, 1),
+            2,
+            {"filters": 4, "num_stages": 1, "units": 8, "batch_normalization": True, "dropout": 0.5, "l1": 2**-6},
+            294,
+            270,
+            2,
+            3,
+        ),
+    ],
+}
+
+# What every model refuses: (input_shape, num_classes, options). `None` stands for those of its first case.
+REFUSED_BY_ALL = [
+    (None, 1, {}),
+    (None, 0, {}),
+    (None, True, {}),
+    ((), None, {}),
+    ((0,), None, {}),
+    (None, None, {"l1": -1e-3}),
+    (None, None, {"l2": -1e-3}),
+    (None, None, {"l2": float("nan")}),
+    (None, None, {"l1": float("inf")}),
+    (None, None, {"dtype": "float16"}),
+    (None, None, {"no_such_option": 1}),
+]
+REFUSED: dict[str, list[tuple[Any, Any, dict[str, Any]]]] = {
+    "logistic": [(None, 3, {}), (None, None, {"dropout": 0.5})],
+    "softmax": [(None, None, {"units": 3})],
+    "mlp": [
+        (None, None, {"dropout": 1.0}),
+        (None, None, {"dropout": -0.1}),
+        (None, None, {"dropout": float("nan")}),
+        (None, None, {"units": 0}),
+        (None, None, {"units": (8, 0)}),
+        (None, None, {"units": True}),
+        (None, None, {"num_layers": 0}),
+        (None, None, {"units": (8, 8), "num_layers": 3}),
+        ((2,), 3, {"parameter_budget": 10, "num_layers": 2}),  # the smallest has 1 + 7 + 3 = 11
+        (None, None, {"parameter_budget": 0}),
+    ],
+    "cnn": [
+        ((64,), None, {}),
+        ((8, 8), None, {}),
+        ((3, 8, 1), None, {"num_stages": 2}),
+        (None, None, {"dropout": 1.0}),
+        (None, None, {"filters": 0}),
+        (None, None, {"filters": ()}),
+        (None, None, {"filters": (4, 0)}),
+        (None, None, {"filters": (4, 8), "num_stages": 3}),
+        (None, None, {"num_stages": 0}),
+        (None, None, {"convolutions_per_stage": 0}),
+        (None, None, {"units": 0}),
+    ],
+}
+
+CASES = [(name, case) for name, cases in TABLE.items() for case in cases]
+every_case = pytest.mark.parametrize(
+    ("name", "case"), CASES, ids=[f"{name}-{i}" for name, cases in TABLE.items() for i in range(len(cases))]
+)
+every_model = pytest.mark.parametrize("name", sorted(TABLE))
+
+
+def build(name: str, case: Case, **options: Any) -> keras.Model:
+    return zoo.build(name, case.input_shape, case.num_classes, **{**case.options, **options})
+
+
+def inputs_for(case: Case, count: int = 7) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(count, *case.input_shape)).astype(np.float32)
+
+
+def shake(model: keras.Model) -> None:
+    """Gives every weight another value, so that biases and normalisations are not at 0 and 1."""
+    random = np.random.default_rng(2)
+    for weight in model.weights:
+        if not weight.name.startswith("seed_generator"):
+            weight.assign(np.asarray(weight) + random.uniform(-0.2, 0.2, weight.shape))
+
+
+def check_probabilities(outputs: np.ndarray, case: Case, tolerance: float) -> None:
+    assert outputs.shape == (len(outputs), case.num_outputs)
+    assert np.all((outputs >= 0) & (outputs <= 1))
+    assert np.ptp(outputs) > 0  # not one constant
+    if case.num_outputs > 1:
+        np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=0, atol=tolerance)
+
+
+def test_every_model_has_an_entry():
+    assert sorted(TABLE) == zoo.list_models()
+    assert sorted(REFUSED) == zoo.list_models()
+
+
+@every_case
+def test_has_exactly_these_parameters_outputs_and_penalties(name, case):
+    model = build(name, case)
+    assert model.count_params() == case.parameters
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == case.trainable
+    assert model.input_shape == (None, *case.input_shape)
+    assert model.output_shape == (None, case.num_outputs)
+    assert model.name == name
+    assert not model.compiled
+
+    shake(model)
+    penalized = [
+        np.asarray(w, np.float64)
+        for w in model.weights
+        if w.name == "kernel" or (w.name == "bias" and case.options.get("penalize_bias"))
+    ]
+    l1, l2 = case.options.get("l1", 0), case.options.get("l2", 0)
+    expected = [l1 * np.abs(w).sum() + l2 * np.square(w).sum() for w in penalized] if l1 or l2 else []
+    assert len(model.losses) == case.num_losses == len(expected)
+    np.testing.assert_allclose(sorted(float(loss) for loss in model.losses), sorted(expected), rtol=1e-6)
+
+
+@every_case
+def test_gives_probabilities(name, case):
+    model = build(name, case)
+    shake(model)
+    outputs = model(inputs_for(case)).numpy()
+    assert outputs.dtype == np.float32
+    check_probabilities(outputs, case, 1e-6)
+
+
+@every_case
+def test_without_classifier_activation_gives_the_logits(name, case):
+    model, logits = build(name, case), build(name, case, classifier_activation=None)
+    logits.set_weights(model.get_weights())
+    activation = keras.ops.sigmoid if case.num_outputs == 1 else keras.ops.softmax
+    inputs = inputs_for(case)
+    np.testing.assert_allclose(activation(logits(inputs)), model(inputs), rtol=1e-6)
+    assert logits(inputs).numpy().min() < 0
+
+
+@every_case
+def test_float64(name, case):
+    model, single = build(name, case, dtype="float64"), build(name, case)
+    shake(single)
+    model.set_weights(single.get_weights())
+    assert {w.dtype for w in model.weights if "seed_generator" not in w.path} == {"float64"}
+    inputs = inputs_for(case)
+    outputs = model(inputs.astype(np.float64)).numpy()
+    assert outputs.dtype == np.float64
+    check_probabilities(outputs, case, 1e-14)
+    np.testing.assert_allclose(outputs, single(inputs), rtol=0, atol=1e-5)
+
+
+@every_case
+def test_mixed_bfloat16_gives_float32_probabilities(name, case):
+    model, single = build(name, case, dtype="mixed_bfloat16"), build(name, case)
+    shake(single)
+    model.set_weights(single.get_weights())
+    assert {w.dtype for w in model.weights if "seed_generator" not in w.path} == {"float32"}
+    hidden = [layer for layer in model.layers[:-1] if layer.weights]
+    assert all(layer.compute_dtype == "bfloat16" for layer in hidden)
+    inputs = inputs_for(case)
+    outputs = model(inputs).numpy()
+    assert outputs.dtype == np.float32
+    check_probabilities(outputs, case, 1e-6)
+    np.testing.assert_allclose(outputs, single(inputs), rtol=0, atol=0.05)  # 8 bits of mantissa
+
+
+@every_case
+def test_one_step_changes_every_trained_weight_and_lowers_the_loss(name, case):
+    model = build(name, case)
+    inputs, labels = inputs_for(case, 32), np.arange(32) % case.num_classes
+    model.compile(keras.optimizers.SGD(0.01), make_loss(model, None))
+    before, loss = model.get_weights(), model.evaluate(inputs, labels, verbose=0)
+    model.fit(inputs, labels, batch_size=32, epochs=1, verbose=0)
+    for weight, old in zip(model.weights, before, strict=True):
+        assert weight.path.startswith("seed_generator") or not np.array_equal(weight, old), weight.path
+    if not (case.options.get("dropout") or case.options.get("batch_normalization")):  # those train another function
+        assert model.evaluate(inputs, labels, verbose=0) < loss
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Every case as a file, with the outputs that the model gave."""
+    folder = tmp_path_factory.mktemp("saved")
+    models = {}
+    for i, (name, case) in enumerate(CASES):
+        model = build(name, case)
+        shake(model)
+        model.save(folder / f"{i}.keras")
+        np.savez(folder / f"{i}.npz", inputs=inputs_for(case), outputs=model(inputs_for(case), training=False))
+        models[i] = model
+    return folder, models
+
+
+def test_a_saved_file_is_the_same_model(saved):
+    folder, models = saved
+    for i, model in models.items():
+        loaded = keras.saving.load_model(folder / f"{i}.keras", safe_mode=True)
+        assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+        for weight, original in zip(loaded.weights, model.weights, strict=True):
+            np.testing.assert_array_equal(weight, original)
+        inputs = inputs_for(CASES[i][1])
+        np.testing.assert_array_equal(loaded(inputs, training=False), model(inputs, training=False))
+        assert [float(loss) for loss in loaded.losses] == [float(loss) for loss in model.losses]
+
+
+def test_a_saved_file_needs_only_keras(saved):
+    folder, models = saved
+    program = """
+import json, pathlib, sys
+import keras, numpy as np
+worst = {}
+for file in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
+    example = np.load(file.with_suffix(".npz"))
+    outputs = keras.saving.load_model(file, safe_mode=True)(example["inputs"], training=False)
+    worst[file.stem] = float(np.abs(np.asarray(outputs) - example["outputs"]).max())
+print(json.dumps({"worst": worst, "zoo": [m for m in sys.modules if m.split(".")[0] in ("zoo", "tuning")]}))
+"""
+    done = subprocess.run([sys.executable, "-c", program, folder], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["zoo"] == []
+    assert len(result["worst"]) == len(models)
+    assert all(difference <= 1e-6 for difference in result["worst"].values()), result
+
+
+@every_model
+def test_wrong_values_are_refused(name):
+    first = TABLE[name][0]
+    for shape, num_classes, options in [*REFUSED_BY_ALL, *REFUSED[name]]:
+        shape = first.input_shape if shape is None else shape
+        num_classes = first.num_classes if num_classes is None else num_classes
+        try:
+            zoo.build(name, shape, num_classes, **options)
+        except UsageError:
+            continue
+        pytest.fail(f"{name} accepted {shape}, {num_classes}, {options}")
+
+
+@every_model
+def test_an_unknown_option_names_the_nearest(name):
+    first = TABLE[name][0]
+    with pytest.raises(UsageError, match="did you mean 'kernel_initializer'"):
+        zoo.build(name, first.input_shape, first.num_classes, kernel_initialiser="zeros")
+
+
+def test_an_unknown_model_names_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'softmax'"):
+        zoo.build("sofmax", (2,), 3)
+
+
+@every_model
+def test_takes_the_same_two_positionals_and_keyword_only_options(name):
+    function = builder(name)
+    positional, options = [], []
+    for parameter in inspect.signature(function).parameters.values():
+        assert parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        (options if parameter.kind is parameter.KEYWORD_ONLY else positional).append(parameter)
+    assert [p.name for p in positional] == ["input_shape", "num_classes"]
+    assert all(p.default is not p.empty for p in options)
+    assert {"dtype", "classifier_activation", "l1", "l2"} <= {p.name for p in options}
+    undocumented = [p.name for p in options if f"        {p.name}: " not in (function.__doc__ or "")]
+    assert undocumented == []
+
+
+# The referee: loss and gradients in float64 against the hand-written backward pass.
+REFEREED = [
+    ("logistic", 2, {}, ["sigmoid"]),
+    ("logistic", 2, {**PENALTIES}, ["sigmoid"]),
+    ("logistic", 2, {**PENALTIES, "penalize_bias": True}, ["sigmoid"]),
+    ("softmax", 4, {}, ["softmax"]),
+    ("softmax", 4, {**PENALTIES}, ["softmax"]),
+    ("softmax", 4, {**PENALTIES, "penalize_bias": True}, ["softmax"]),
+    ("mlp", 4, {"units": (7, 5), "activation": "tanh", **PENALTIES}, ["tanh", "tanh", "softmax"]),
+    ("mlp", 4, {"units": 6, "num_layers": 3, "activation": "sigmoid", "l2": 2**-4}, [*["sigmoid"] * 3, "softmax"]),
+    ("mlp", 4, {"units": 6, "activation": "relu"}, ["relu", "relu", "softmax"]),
+]
+
+
+def total_loss(model: keras.Model, inputs: np.ndarray, labels: np.ndarray, *, training: bool = False) -> tf.Tensor:
+    loss = make_loss(model, None)(labels, model(inputs, training=training))
+    return tf.add_n([loss, *model.losses]) if model.losses else loss
+
+
+@pytest.mark.parametrize(("name", "num_classes", "options", "activations"), REFEREED)
+def test_loss_and_gradients_are_those_of_the_numpy_network(name, num_classes, options, activations):
+    model = zoo.build(name, (3, 2), num_classes, dtype="float64", **options)
+    shake(model)
+    random = np.random.default_rng(3)
+    inputs, labels = random.normal(size=(11, 3, 2)), random.integers(0, num_classes, 11)
+    with tf.GradientTape() as tape:
+        loss = total_loss(model, inputs, labels)
+    gradients = tape.gradient(loss, [w.value for w in model.weights])
+
+    weights = model.get_weights()
+    network = DenseNetwork(weights[0::2], weights[1::2], activations)
+    penalties = {k: options[k] for k in ("l1", "l2", "penalize_bias") if k in options}
+    flat = inputs.reshape(11, 6)
+    expected = network.gradients(flat, labels, **penalties)
+    assert abs(float(loss) - network.loss(flat, labels, **penalties).total) <= 1e-10 * abs(float(loss))
+    references = [g for layer in zip(expected.kernels, expected.biases, strict=True) for g in layer]
+    for gradient, reference in zip(gradients, references, strict=True):
+        assert np.abs(gradient.numpy() - reference).max() <= 1e-10 * np.abs(reference).max()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"filters": (3, 4), "activation": "tanh", **PENALTIES},
+        {"filters": 2, "num_stages": 1, "convolutions_per_stage": 2, "activation": "sigmoid"},
+        {"filters": 3, "num_stages": 2, "activation": "tanh", "batch_normalization": True, "l2": 2**-5},
+    ],
+    ids=["stages", "deep-stage", "normalised"],
+)
+def test_gradients_of_the_cnn_are_finite_differences(options):
+    model = zoo.build("cnn", (6, 5, 2), 3, units=4, dtype="float64", **options)
+    shake(model)
+    random = np.random.default_rng(4)
+    inputs, labels = random.normal(size=(9, 6, 5, 2)), random.integers(0, 3, 9)
+
+    @tf.function
+    def loss_now() -> tf.Tensor:
+        return total_loss(model, inputs, labels, training=True)
+
+    with tf.GradientTape() as tape:
+        loss = loss_now()
+    gradients = tape.gradient(loss, [w.value for w in model.trainable_weights])
+    for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
+        original = np.asarray(weight)
+        chosen = random.choice(original.size, min(4, original.size), replace=False)
+
+        def loss_at(values, weight=weight, original=original, chosen=chosen):
+            changed = original.copy().ravel()
+            changed[chosen] = values
+            weight.assign(changed.reshape(original.shape))
+            return float(loss_now())
+
+        numerical = numerical_gradient(loss_at, original.ravel()[chosen])
+        weight.assign(original)
+        np.testing.assert_allclose(gradient.numpy().ravel()[chosen], numerical, rtol=1e-7, atol=1e-9)

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from zoo import storage
+from zoo.errors import LockedError
+
+ROOT = Path(__file__).parents[2]
+SUFFIXES = ["model.keras", "model.weights.h5", "a.tar.gz", "plain", ".hidden.json"]
+
+
+@contextmanager
+def running(code, *arguments):
+    """A Python process that has printed a line; killed with SIGKILL at the latest on leaving."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline().strip() == "ready"
+        yield process
+    finally:
+        kill(process)
+        process.stdout.close()
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+# atomic_path
+
+
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_atomic_path_keeps_the_suffixes_and_leaves_no_temporary(tmp_path, name):
+    target = tmp_path / "deep" / name
+    for text in ("one", "two"):
+        with storage.atomic_path(target) as temporary:
+            assert temporary.parent == target.parent
+            assert temporary != target
+            assert temporary.name.endswith("".join(Path(name).suffixes))
+            temporary.write_text(text)
+        assert target.read_text() == text
+        assert names(target.parent) == [name]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_atomic_path_keeps_the_old_file_on_failure(tmp_path, error):
+    target = storage.write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(error), storage.atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_atomic_path_into_which_nothing_was_written_keeps_the_old_file(tmp_path):
+    target = storage.write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(OSError), storage.atomic_path(target):
+        pass
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_threads_that_write_the_same_file_never_mix(tmp_path):
+    texts = [str(k) * 50_000 for k in range(8)]
+    threads = [threading.Thread(target=storage.write_text, args=(tmp_path / "a.txt", t)) for t in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "a.txt").read_text() in texts
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path):
+    code = """
+import sys, time
+from zoo.storage import atomic_path
+with atomic_path(sys.argv[1]) as temporary, open(temporary, "w") as file:
+    file.write("half of the new")
+    file.flush()
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    target = storage.write_text(tmp_path / "a.json", "old")
+    for _ in range(3):
+        with running(code, target) as process:
+            kill(process)
+        assert target.read_text() == "old"
+
+
+def test_a_process_killed_at_any_moment_leaves_one_whole_file(tmp_path):
+    code = """
+import sys
+from zoo.storage import write_text
+k = 0
+while True:
+    write_text(sys.argv[1], str(k % 10) * 300_000)
+    if k == 0:
+        print("ready", flush=True)
+    k += 1
+"""
+    for delay in (0, 0.003, 0.011, 0.02, 0.037):
+        with running(code, tmp_path / "a.txt") as process:
+            time.sleep(delay)
+            kill(process)
+        text = (tmp_path / "a.txt").read_text()
+        assert len(text) == 300_000
+        assert len(set(text)) == 1
+
+
+# JSON
+
+
+def test_write_json_keeps_the_order_of_keys_and_utf8(tmp_path):
+    value = {"z": 1, "a": [0.5, None, "λ"]}
+    path = storage.write_json(tmp_path / "a.json", value)
+    assert list(json.loads(path.read_text(encoding="utf-8")).items()) == list(value.items())
+    assert path.read_text().endswith("\n")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_json_cannot_hold_is_refused_and_the_old_file_stays(tmp_path, value):
+    path = storage.write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises((ValueError, TypeError)):
+        storage.write_json(path, {"new": value})
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert names(tmp_path) == ["a.json"]
+
+
+# atomic_directory
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "darwin"])
+def test_atomic_directory_replaces_the_whole_folder(tmp_path, monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)  # elsewhere than on Linux it cannot exchange in one step
+    target = tmp_path / "deep" / "model"
+    for text in ("one", "two"):
+        with storage.atomic_directory(target) as temporary:
+            assert names(temporary) == []
+            (temporary / f"{text}.txt").write_text(text)
+            (temporary / "variables").mkdir()
+            (temporary / "variables" / "data").write_text(text)
+        assert names(target) == sorted([f"{text}.txt", "variables"])
+        assert (target / "variables" / "data").read_text() == text
+        assert names(target.parent) == ["model"]
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_atomic_directory_keeps_the_old_folder_on_failure(tmp_path, existed):
+    target = tmp_path / "model"
+    if existed:
+        storage.write_text(target / "a.txt", "old")
+    with pytest.raises(RuntimeError), storage.atomic_directory(target) as temporary:
+        (temporary / "a.txt").write_text("new")
+        raise RuntimeError
+    assert names(tmp_path) == (["model"] if existed else [])
+    if existed:
+        assert (target / "a.txt").read_text() == "old"
+
+
+def test_atomic_directory_can_be_read_by_others(tmp_path):
+    with storage.atomic_directory(tmp_path / "model"):
+        pass
+    assert (tmp_path / "model").stat().st_mode & 0o555 == 0o555
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_atomic_directory_over_what_is_no_folder_leaves_no_temporary(tmp_path, kind):
+    target, real = tmp_path / "model", tmp_path / "real"
+    real.mkdir()
+    if kind == "file":
+        target.write_text("old")
+    else:
+        target.symlink_to(real)
+    try:
+        with storage.atomic_directory(target) as temporary:
+            (temporary / "a.txt").write_text("new")
+    except OSError:
+        pass  # a refusal is as good as a replacement
+    assert names(tmp_path) == ["model", "real"]
+
+
+def test_a_process_killed_while_it_fills_a_folder_leaves_the_old_one(tmp_path):
+    code = """
+import sys, time
+from zoo.storage import atomic_directory
+with atomic_directory(sys.argv[1]) as temporary:
+    (temporary / "a.txt").write_text("new")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    target = tmp_path / "model"
+    storage.write_text(target / "a.txt", "old")
+    for _ in range(3):
+        with running(code, target) as process:
+            kill(process)
+        assert names(target) == ["a.txt"]
+        assert (target / "a.txt").read_text() == "old"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two folders in one step")
+def test_a_process_killed_at_any_moment_leaves_one_whole_folder(tmp_path):
+    code = """
+import sys
+from zoo.storage import atomic_directory
+k = 0
+while True:
+    with atomic_directory(sys.argv[1]) as temporary:
+        for part in "abc":
+            (temporary / part).write_text(str(k))
+    if k == 0:
+        print("ready", flush=True)
+    k += 1
+"""
+    target = tmp_path / "model"
+    for delay in (0, 0.003, 0.011, 0.02, 0.037):
+        with running(code, target) as process:
+            time.sleep(delay)
+            kill(process)
+        assert names(target) == ["a", "b", "c"]
+        assert len({(target / part).read_text() for part in "abc"}) == 1
+
+
+# manifests
+
+
+def test_a_manifest_names_every_file_with_its_hash(tmp_path):
+    storage.write_text(tmp_path / "b.txt", "b")
+    storage.write_text(tmp_path / "a" / "c.txt", "c" * 3_000_000)
+    assert storage.manifest(tmp_path) == {
+        "a/c.txt": hashlib.sha256(b"c" * 3_000_000).hexdigest(),
+        "b.txt": hashlib.sha256(b"b").hexdigest(),
+    }
+    assert list(storage.manifest(tmp_path)) == ["a/c.txt", "b.txt"]
+
+
+def test_a_flipped_byte_changes_the_manifest(tmp_path):
+    path = tmp_path / "weights.h5"
+    path.write_bytes(bytes(1000))
+    before = storage.manifest(tmp_path)
+    path.write_bytes(bytes(500) + b"\1" + bytes(499))
+    assert storage.manifest(tmp_path) != before
+
+
+# locks
+
+HOLD = """
+import sys, time
+from zoo.storage import DirectoryLock
+with DirectoryLock(sys.argv[1]):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_held_folder_is_refused_and_its_holder_named(tmp_path):
+    with running(HOLD, tmp_path / "run") as process:
+        for _ in range(2):
+            with pytest.raises(LockedError) as refusal, storage.DirectoryLock(tmp_path / "run"):
+                pytest.fail("two processes hold one folder")
+            assert str(process.pid) in str(refusal.value)
+            assert str(tmp_path / "run") in str(refusal.value)
+            assert "\n" not in str(refusal.value)
+
+
+def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path):
+    for _ in range(3):
+        with running(HOLD, tmp_path) as process:
+            kill(process)
+            with storage.DirectoryLock(tmp_path):  # the last pid still stands there
+                with pytest.raises(LockedError, match=str(os.getpid())), storage.DirectoryLock(tmp_path):
+                    pytest.fail("held twice")
+
+
+def test_a_released_folder_can_be_held_again(tmp_path):
+    lock = storage.DirectoryLock(tmp_path / "made" / "here")
+    with pytest.raises(RuntimeError), lock:
+        raise RuntimeError
+    with lock, pytest.raises(LockedError), storage.DirectoryLock(lock.directory):
+        pass
+    with running(HOLD, lock.directory), pytest.raises(LockedError), lock:
+        pytest.fail("held twice")
+
+
+def test_two_folders_are_held_independently(tmp_path):
+    with storage.DirectoryLock(tmp_path / "a"), storage.DirectoryLock(tmp_path / "b"):
+        with pytest.raises(LockedError, match="/a is in use"), storage.DirectoryLock(tmp_path / "a"):
+            pass
