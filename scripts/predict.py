@@ -35,9 +35,9 @@ def predict(args: argparse.Namespace) -> None:
     certificate = _certificate(directory)
     files = list(_image_files(args.images))
     pixels = _read(files, certificate["input"])
-    import tensorflow as tf
+    import zoo.startup as _startup  # noqa: F401  (before TensorFlow)
 
-    from zoo import startup  # noqa: F401  (before TensorFlow)
+    import tensorflow as tf
 
     serve = tf.saved_model.load(str(directory / "saved_model")).signatures["serving_default"]
     names, writer = certificate["class_names"], csv.writer(sys.stdout)

@@ -45,7 +45,7 @@ def study(args: argparse.Namespace) -> None:
     for name in names:
         if name not in list_studies():
             raise unknown_name("study", name, list_studies())
-    from zoo import startup  # noqa: F401  (before Keras)
+    import zoo.startup as _startup  # noqa: F401  (before Keras)
 
     options = StudyOptions(fast=args.fast, seed=args.seed, dataset=args.dataset, data=args.data)
     for name in names:

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 
-import zoo.startup  # noqa: F401  (before Keras)
+import zoo.startup
 
 # isort: split
 import keras

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras_tuner
 
 from tuning.spaces import ModelSpace, space

@@ -8,7 +8,6 @@ from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras_tuner
 
 from tuning import discovery, oracles

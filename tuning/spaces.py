@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import zoo.startup  # before Keras
 
-# isort: split
 import keras_tuner
 
 import zoo

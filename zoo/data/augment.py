@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import zoo.startup  # noqa: F401  (before TensorFlow)
 
-# isort: split
 import tensorflow as tf
 
 from zoo.errors import unknown_name

@@ -126,9 +126,9 @@ class _FileStream:
         self.files, self.labels, self.shape = [str(f) for f in files], labels, shape
 
     def __call__(self):  # type: ignore[no-untyped-def]  # a tf.data.Dataset, without importing TensorFlow here
-        import tensorflow as tf
-
         import zoo.startup  # noqa: F401  (before TensorFlow)
+
+        import tensorflow as tf
 
         height, width, channels = self.shape
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before TensorFlow)
 
-# isort: split
 import numpy as np
 import tensorflow as tf
 

@@ -69,9 +69,9 @@ class _Source:
     """One prepared TFDS data set: its splits, its classes, and whether it is held in memory."""
 
     def __init__(self, name: str, options: ImageOptions) -> None:
-        import tensorflow_datasets as tfds
-
         import zoo.startup  # noqa: F401  (before TensorFlow)
+
+        import tensorflow_datasets as tfds
 
         self.name, self.options, self.tfds = name, options, tfds
         try:

@@ -11,7 +11,6 @@ from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

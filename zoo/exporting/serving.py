@@ -6,7 +6,6 @@ from pathlib import Path
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

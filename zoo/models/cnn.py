@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 
 from zoo.errors import UsageError
@@ -68,31 +68,25 @@ def cnn(
             f"Received: {len(stage_filters)} stages"
         )
 
-    def hidden(layer: type[keras.layers.Layer], size: int, name: str, x: keras.KerasTensor) -> keras.KerasTensor:
-        """One hidden layer: convolution or dense, optional normalisation, activation."""
-        shape = {"kernel_size": 3, "padding": "same"} if layer is keras.layers.Conv2D else {}
-        x = layer(
-            size,
-            use_bias=not batch_normalization,
-            kernel_regularizer=layers.penalty(l1, l2),
-            kernel_initializer=kernel_initializer,
-            dtype=dtype,
-            name=name,
-            **shape,
-        )(x)
-        if batch_normalization:
-            x = keras.layers.BatchNormalization(dtype=dtype, name=f"{name}_batch_normalization")(x)
-        return keras.layers.Activation(activation, dtype=dtype, name=f"{name}_activation")(x)
-
+    weights: dict[str, Any] = {
+        "use_bias": not batch_normalization,
+        "kernel_regularizer": layers.penalty(l1, l2),
+        "kernel_initializer": kernel_initializer,
+        "dtype": dtype,
+    }
+    after: dict[str, Any] = {"activation": activation, "batch_normalization": batch_normalization, "dtype": dtype}
     inputs = layers.model_input(input_shape, dtype)
     x = inputs
     for i, count in enumerate(stage_filters, start=1):
         for j in range(1, convolutions_per_stage + 1):
-            x = hidden(keras.layers.Conv2D, count, f"stage{i}_conv{j}", x)
+            x = layers.hidden(
+                x, keras.layers.Conv2D(count, 3, padding="same", name=f"stage{i}_conv{j}", **weights), **after
+            )
         x = keras.layers.MaxPooling2D(2, dtype=dtype, name=f"stage{i}_pool")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, dtype=dtype, name=f"stage{i}_dropout")(x)
-    x = hidden(keras.layers.Dense, units, "dense", keras.layers.Flatten(dtype=dtype, name="flatten")(x))
+    x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
+    x = layers.hidden(x, keras.layers.Dense(units, name="dense", **weights), **after)
     if dropout:
         x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
     outputs = layers.classifier(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 
 from zoo.errors import UsageError
@@ -27,6 +26,16 @@ def penalty(l1: float, l2: float) -> keras.Regularizer | None:
         if not 0 <= value < float("inf"):
             raise UsageError(f"{name} must be 0 or more. Received: {name}={value}")
     return keras.regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None
+
+
+def hidden(
+    x: keras.KerasTensor, layer: keras.layers.Layer, *, activation: str, batch_normalization: bool, dtype: str
+) -> keras.KerasTensor:
+    """A layer with weights, optional batch normalisation, and the activation, named after the layer."""
+    x = layer(x)
+    if batch_normalization:
+        x = keras.layers.BatchNormalization(dtype=dtype, name=f"{layer.name}_batch_normalization")(x)
+    return keras.layers.Activation(activation, dtype=dtype, name=f"{layer.name}_activation")(x)
 
 
 def classifier(

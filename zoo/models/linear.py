@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 
 from zoo.errors import UsageError

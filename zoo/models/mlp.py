@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 
 from zoo.errors import UsageError
@@ -66,17 +65,15 @@ def mlp(
     inputs = layers.model_input(input_shape, dtype)
     x = keras.layers.Flatten(dtype=dtype, name="flatten")(inputs) if len(input_shape) > 1 else inputs
     for i, width in enumerate(widths, start=1):
-        x = keras.layers.Dense(
+        dense = keras.layers.Dense(
             width,
             use_bias=not batch_normalization,
             kernel_regularizer=layers.penalty(l1, l2),
             kernel_initializer=kernel_initializer,
             dtype=dtype,
             name=f"dense{i}",
-        )(x)
-        if batch_normalization:
-            x = keras.layers.BatchNormalization(dtype=dtype, name=f"batch_normalization{i}")(x)
-        x = keras.layers.Activation(activation, dtype=dtype, name=f"activation{i}")(x)
+        )
+        x = layers.hidden(x, dense, activation=activation, batch_normalization=batch_normalization, dtype=dtype)
         if dropout:
             x = keras.layers.Dropout(dropout, dtype=dtype, name=f"dropout{i}")(x)
     outputs = layers.classifier(

@@ -6,7 +6,6 @@ from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 
 from zoo.errors import UsageError

@@ -8,7 +8,6 @@ from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -96,9 +96,9 @@ def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
         raise ZooError(f"{directory} holds no finished run: {error.filename} is missing") from None
     except ValueError as error:
         raise ZooError(f"{directory} holds a damaged run: {error}") from None
-    import keras
-
     import zoo.startup  # noqa: F401  (before Keras)
+
+    import keras
 
     model = keras.saving.load_model(directory / "model.keras", compile=False, safe_mode=True)
     model.zoo_build = config["model"]

@@ -6,7 +6,6 @@ from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
-# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
@@ -37,7 +36,9 @@ class Validator:
             accuracy.update_state(labels, outputs)
             return tf.cast(loss(labels, outputs), tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64)
 
-        if split.inputs is not None:  # slices in the graph: a tf.data iterator a validation would cost more than the model
+        if (
+            split.inputs is not None
+        ):  # slices in the graph: a tf.data iterator a validation would cost more than the model
             stored, targets, scaling = tf.constant(split.inputs), tf.constant(split.labels), split.scaling
 
             @tf.function

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import zoo.startup
+
 import numpy as np
 import pytest
 from data_examples import one_pass
 
 import zoo
-import zoo.startup
 
 # isort: split
 import tensorflow as tf

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import zoo.startup
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zoo
-import zoo.startup
 
 # isort: split
 import keras

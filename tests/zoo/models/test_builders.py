@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-import zoo.startup  # noqa: F401  (before Keras)
+import zoo.startup
 
 # isort: split
 import keras

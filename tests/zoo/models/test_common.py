@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
-import zoo.startup  # noqa: F401  (before Keras)
+import zoo.startup
 
 # isort: split
 import keras

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import zoo.startup  # noqa: F401  (before Keras)
+import zoo.startup
 
 # isort: split
 import keras

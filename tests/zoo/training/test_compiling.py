@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-import zoo.startup  # noqa: F401  (before Keras)
+import zoo.startup
 
 # isort: split
 import keras

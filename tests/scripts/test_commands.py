@@ -1,0 +1,151 @@
+"""The scripts as a user runs them: the whole road on digits, bad input, exit codes."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+COMMANDS = ("train", "tune", "evaluate", "predict", "export", "report", "study")
+
+
+def load(name):
+    """A script as a module of its own name, so that `main` runs in this process."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs a script's main and gives (exit code, standard output, standard error)."""
+
+    def run(name, *arguments):
+        capsys.readouterr()
+        try:
+            code = load(name).main([str(a) for a in arguments])
+        except SystemExit as stop:  # argparse
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """One run folder, made by the script in a process of its own."""
+    folder = tmp_path_factory.mktemp("run") / "softmax"
+    command = [sys.executable, SCRIPTS / "train.py", "--model", "softmax", "--dataset", "digits", "--epochs", "3"]
+    done = subprocess.run(
+        [*command, "--learning-rate", "0.01", "--output", folder], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy 0." in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "oneDNN" not in done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_needs_no_tensorflow(name):
+    program = f"import sys; sys.argv = ['{name}.py', '--help']; sys.path.insert(0, {str(SCRIPTS)!r})\nimport runpy\ntry: runpy.run_path({str(SCRIPTS / name)!r} + '.py', run_name='__main__')\nexcept SystemExit as stop: assert not stop.code\nassert 'tensorflow' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_train_writes_a_run_folder_with_report_and_predictions(trained):
+    assert {"config.json", "model.keras", "history.csv", "curves.png", "report.html", "predictions.csv"} <= {
+        f.name for f in trained.iterdir()
+    }
+    assert len(pd.read_csv(trained / "predictions.csv")) == 355
+    assert json.loads((trained / "config.json").read_text())["data"]["name"] == "digits"
+
+
+def test_evaluate_and_report_repeat_from_the_folder(call, trained, tmp_path):
+    expected = pd.read_csv(trained / "predictions.csv")
+    code, out, _ = call("evaluate", trained)
+    assert code == 0
+    assert f"test accuracy {expected['correct'].mean():.4f}" in out
+    code, out, _ = call("report", trained, "--output", tmp_path / "page.html")
+    assert code == 0
+    assert (tmp_path / "page.html").read_text().startswith("<!")
+
+
+def test_export_then_predict_agrees_with_the_table(call, trained, tmp_path):
+    code, out, _ = call("export", trained)
+    assert code == 0
+    assert "top-1 agreement 1.0000" in out
+    import zoo
+
+    test = zoo.load_dataset("digits").test
+    table = pd.read_csv(trained / "predictions.csv", dtype={"predicted": str})
+    for i in range(3):
+        Image.fromarray(test.inputs[i, ..., 0]).save(tmp_path / f"{i}.png")
+    code, out, _ = call("predict", trained, tmp_path, "--top", 1, "--format", "csv")
+    assert code == 0
+    rows = [line.split(",") for line in out.strip().splitlines()[1:]]
+    assert [row[1] for row in rows] == list(table["predicted"][:3])
+    np.testing.assert_allclose([float(row[2]) for row in rows], table["confidence"][:3], atol=2e-6)
+
+
+def test_tune_continues_and_train_takes_its_best(call, tmp_path):
+    search = tmp_path / "search"
+    arguments = ("--model", "softmax", "--dataset", "digits", "--limit", 200, "--epochs", 1, "--directory", search)
+    values = ("--method", "grid", "--values", "l2=0,1e-3", "learning_rate=0.01,0.03")
+    code, out, _ = call("tune", *arguments, *values)
+    assert code == 0, out
+    assert "best of 4 trials" in out
+    before = (search / "journal.jsonl").read_bytes()
+    assert call("tune", *arguments, *values)[0] == 0
+    assert (search / "journal.jsonl").read_bytes() == before  # nothing was trained again
+    assert (search / "report.html").exists()
+    code, out, _ = call("train", "--from-search", search, "--epochs", 1, "--output", tmp_path / "best")
+    assert code == 0, out
+    config = json.loads((tmp_path / "best" / "config.json").read_text())
+    assert config["data"]["limit"] == 200
+    assert config["recipes"][0]["learning_rate"] in (0.01, 0.03)
+
+
+BAD = {
+    "unknown model": (2, "cnn", ("train", "--model", "cnnn")),
+    "unknown data set": (2, "digits", ("train", "--dataset", "digit")),
+    "unknown option": (2, "dropout", ("train", "--set", "droput=0.3")),
+    "option without value": (2, "NAME=VALUE", ("train", "--set", "dropout")),
+    "value out of range": (2, "dropout must be", ("train", "--set", "dropout=1.5")),
+    "unknown optimizer": (2, "adam", ("train", "--optimizer", "adm")),
+    "no such run": (1, "holds no finished run", ("evaluate", "no/such/run")),
+    "no such export": (2, "export.py", ("predict", "no/such/export", "x.png")),
+    "unknown study": (2, "weight_decay", ("study", "run", "weight_decy")),
+    "no study": (2, "--all", ("study", "run")),
+    "unknown method": (2, "random", ("tune", "--method", "randm")),
+    "bad range": (2, "--values", ("tune", "--values", "l2=a:b")),
+    "folder that is not there": (2, "no such folder", ("train", "--dataset", "./nowhere")),
+    "missing data file": (2, "no such file", ("study", "run", "learning_rates", "--data", "nowhere.txt")),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_an_exit_code(call, case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    expected, words, arguments = BAD[case]
+    code, _, err = call(*arguments)
+    assert code == expected, err
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, err
+    assert words in lines[0]
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(Exception, match="holds no finished run"):
+        load("evaluate").main(["--debug", str(tmp_path)])

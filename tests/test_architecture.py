@@ -1,0 +1,104 @@
+"""The house: who may import whom, read from the source (AST), and what may not grow."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GROUND = {"zoo.errors", "zoo.storage", "zoo.startup", "zoo.version"}
+
+# package -> the packages of ours that it may import, besides the ground and itself
+ALLOWED = {
+    "zoo.data": set(),
+    "zoo.models": set(),
+    "zoo.reference": None,  # NumPy alone, not even the ground
+    "zoo.training": {"zoo.data", "zoo.models"},
+    "zoo.evaluation": {"zoo.data", "zoo.models", "zoo.training"},
+    "zoo.reporting": {"zoo.training", "zoo.evaluation"},
+    "zoo.exporting": {"zoo.data", "zoo.models", "zoo.training", "zoo.evaluation"},
+    "tuning": {"zoo", "zoo.data", "zoo.models", "zoo.training", "zoo.evaluation", "zoo.reporting"},
+}
+SOURCES = sorted(p for folder in ("zoo", "tuning", "scripts") for p in (ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, at any depth of nesting, type-checking blocks included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def package_of(module: str) -> str | None:
+    """The package of ours that a module belongs to: "zoo.data", "zoo.storage", "tuning"; `None` for others' modules."""
+    parts = module.split(".")
+    if parts[0] == "zoo":
+        return ".".join(parts[:2])
+    return "tuning" if parts[0] == "tuning" else None
+
+
+def home(path: Path) -> str:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return package_of(module) or "scripts"
+
+
+def test_every_package_has_a_rule():
+    packages = {f"zoo.{p.name}" for p in (ROOT / "zoo").iterdir() if (p / "__init__.py").exists()} | {"tuning"}
+    assert packages == set(ALLOWED)
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if home(p) in ALLOWED], ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_follow_the_house(path):
+    package = home(path)
+    modules = imported(path)
+    assert not {m for m in modules if m.split(".")[0] in ("scripts", "studies", "command")}
+    if package != "tuning":
+        assert not {m for m in modules if m.split(".")[0] in ("tuning", "keras_tuner", "ray")}
+    names_of_ours = {
+        p
+        for m in modules
+        if ((p := package_of(m)) is not None and (ROOT / p.replace(".", "/")).exists()) or p in GROUND
+    }
+    rule = ALLOWED[package]
+    if rule is None:
+        assert {m.split(".")[0] for m in modules} - set(sys.stdlib_module_names) <= {"numpy", "zoo"}
+        assert names_of_ours <= {package}
+    else:
+        assert names_of_ours <= rule | GROUND | {package}
+
+
+def test_no_public_function_bears_the_name_of_a_module_beside_it():
+    for folder in {p.parent for p in SOURCES if home(p) != "scripts"}:
+        modules = {p.stem for p in folder.glob("*.py")} | {p.name for p in folder.iterdir() if p.is_dir()}
+        init = folder / "__init__.py"
+        if not init.exists():
+            continue
+        tree = ast.parse(init.read_text())
+        public = {
+            e.value
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Assign)
+            for t in n.targets
+            if isinstance(t, ast.Name) and t.id == "__all__"
+            for e in n.value.elts
+        }
+        assert not public & modules, folder
+
+
+def test_files_are_rooms_and_functions_fit_a_screen():
+    too_long = []
+    for path in SOURCES:
+        text = path.read_text()
+        if text.count("\n") > 350:
+            too_long.append(f"{path.relative_to(ROOT)}: {text.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno > 80:
+                too_long.append(f"{path.relative_to(ROOT)}: {node.name} has {node.end_lineno - node.lineno} lines")
+    assert not too_long
