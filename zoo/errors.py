@@ -39,6 +39,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
         "unknown model 'cnnn'; did you mean 'cnn'? Known: cnn, mlp"
     """
     known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
+    lower = {n.lower(): n for n in known}
+    near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=3, cutoff=0.6)]
     hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "."
     return UsageError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(known)}")

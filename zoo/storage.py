@@ -23,7 +23,7 @@ from typing import Any
 
 import filelock
 
-from zoo.errors import LockedError
+from zoo.errors import LockedError, UsageError
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Linux, renameat2(2)
 
@@ -67,8 +67,13 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     An existing `path` is exchanged with the new one in one step where the system can (Linux), so that at every
     moment either the whole old folder or the whole new one is there.
+
+    Raises:
+        UsageError: `path` is a file.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # behind a symbolic link, the folder is exchanged and not the link
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file; choose another directory")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:

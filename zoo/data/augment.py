@@ -11,7 +11,7 @@ import zoo.startup  # noqa: F401  (before TensorFlow)
 
 import tensorflow as tf
 
-from zoo.errors import unknown_name
+from zoo.errors import UsageError, unknown_name
 
 Augmentation = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -51,6 +51,11 @@ def apply(batches: tf.data.Dataset, augment: Augmentation | Sequence[str], seed:
     for name in names:
         if name not in AUGMENTATIONS:
             raise unknown_name("augmentation", name, AUGMENTATIONS)
+    shape = batches.element_spec[0].shape
+    if shape.rank != 4:
+        raise UsageError(
+            f"augment={names} is for images (height, width, channels). Received: inputs of shape {tuple(shape[1:])}"
+        )
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         draw = tf.random.fold_in([seed, 1], number)

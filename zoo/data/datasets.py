@@ -71,9 +71,11 @@ def load_dataset(
     Example:
         >>> data = load_dataset("digits")
         >>> data.input_shape, data.num_classes, len(data.test)
-        ((8, 8, 1), 10, 359)
+        ((8, 8, 1), 10, 355)
     """
     name = os.fspath(name_or_path)
+    if seed < 0:
+        raise UsageError(f"seed must be 0 or more. Received: seed={seed}")
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1. Received: limit={limit}")
     if color_mode not in (None, "grayscale", "rgb"):
@@ -92,6 +94,7 @@ def load_dataset(
         "image_size": None if size is None else list(size),
         "input_range": list(input_range),
         "color_mode": color_mode,
+        "in_memory": in_memory,
     }
     if name in DATASETS and DATASETS[name][0] == "embedded":
         train, test = _embedded(name, options)
@@ -138,7 +141,7 @@ def class_indices(names: Sequence[str], classes: Sequence[int | str]) -> list[in
     for wanted in classes:
         if isinstance(wanted, str) and wanted in names:
             indices.append(list(names).index(wanted))
-        elif str(wanted).isdigit() and int(wanted) < len(names):
+        elif str(wanted).isdecimal() and int(wanted) < len(names):
             indices.append(int(wanted))
         else:
             raise unknown_name("class", wanted, names)

@@ -19,7 +19,7 @@ def read_folder(root: Path, options: ImageOptions) -> tuple[Split, Split]:
     """Training and test images of a folder.
 
     `root` holds one folder a class, or the two folders `train` and `test` that do. Without `test`, a fifth of each class
-    is the test split, chosen by the hash of the file's name: adding images never moves one from test to train.
+    is the test split: those with the smallest hashes of their names, whatever the seed.
 
     Raises:
         DataError: fewer than two classes, an unreadable image, or sizes that differ without `image_size`.
@@ -99,13 +99,11 @@ def _split(
     files: list[Path], labels: np.ndarray, class_names: list[str], shape: tuple[int, int, int], options: ImageOptions
 ) -> Split:
     size, channels = (shape[0], shape[1]), shape[2]
-    inputs, stream = None, None
+    inputs = None
     if options.holds_in_memory(len(files), shape):
         inputs = np.empty((len(files), *shape), np.uint8)
         for i, file in enumerate(files):
             inputs[i] = read_image(file, size, channels)
-    else:
-        stream = _FileStream(files, labels, shape)
     return Split(
         size=len(files),
         class_names=class_names,
@@ -114,30 +112,5 @@ def _split(
         scaling=options.scaling,
         inputs=inputs,
         labels=labels,
-        stream=stream,
         files=[str(f) for f in files],
     )
-
-
-class _FileStream:
-    """Called, gives a tf.data.Dataset of (uint8 image, label) that decodes files as they are needed."""
-
-    def __init__(self, files: list[Path], labels: np.ndarray, shape: tuple[int, int, int]) -> None:
-        self.files, self.labels, self.shape = [str(f) for f in files], labels, shape
-
-    def __call__(self):  # type: ignore[no-untyped-def]  # a tf.data.Dataset, without importing TensorFlow here
-        import zoo.startup  # noqa: F401  (before TensorFlow)
-
-        import tensorflow as tf
-
-        height, width, channels = self.shape
-
-        def decode(file: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            image = tf.numpy_function(
-                lambda f: read_image(Path(f.decode()), (height, width), channels), [file], tf.uint8, stateful=False
-            )
-            return tf.ensure_shape(image, self.shape), label
-
-        return tf.data.Dataset.from_tensor_slices((self.files, self.labels)).map(
-            decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )

@@ -75,7 +75,7 @@ def image_header(path: Path) -> tuple[tuple[int, int], int]:
             width, height = picture.size
             if picture.getexif().get(0x0112) in (5, 6, 7, 8):  # EXIF: shown turned by 90 degrees
                 width, height = height, width
-            return (height, width), 1 if picture.mode in ("1", "L", "I", "I;16", "F") else 3
+            return (height, width), 1 if picture.mode in ("1", "L", "F") or picture.mode.startswith("I") else 3
     except Exception as error:
         raise DataError(f"{path}: not a readable image ({_one_line(error)}); repair or remove it") from error
 

@@ -6,7 +6,9 @@ operation each, which is what makes this several times faster than mapping singl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import zoo.startup  # noqa: F401  (before TensorFlow)
 
@@ -14,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment as augmentation
-from zoo.data.splits import Scaling, Split
+from zoo.data.images import read_image
+from zoo.data.splits import Scaling, Split, checked_labels
 from zoo.errors import DataError, UsageError
 
 
@@ -30,8 +33,8 @@ def scaled_batches(
     """See `Split.batches`."""
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
-    if split.inputs is not None:
-        batches = _gathered(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed)
+    if split.stream is None:
+        batches = _indexed(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed)
     else:
         examples = _stream(split)
         if shuffle:
@@ -47,8 +50,8 @@ def scaled_batches(
 
 def stored_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """See `Split.stored_batches`."""
-    if split.inputs is not None:
-        return _gathered(split, batch_size, shuffle=False, drop_remainder=False, seed=0)
+    if split.stream is None:
+        return _indexed(split, batch_size, shuffle=False, drop_remainder=False, seed=0)
     return _stream(split).batch(batch_size)
 
 
@@ -64,7 +67,10 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and len(spec) == 2 and spec[0].shape.rank and spec[1].shape.rank in (1, 2)):
         raise DataError(f"a dataset must give batches of (inputs, labels). Received: {spec}")
-    labels = np.concatenate([np.asarray(y).reshape(-1) for _, y in dataset])
+    read = [checked_labels(y.numpy(), len(x)) for x, y in dataset]
+    if not read:
+        raise DataError("the dataset gives no batches")
+    labels = np.concatenate(read)
     return Split(
         size=len(labels),
         class_names=[str(k) for k in range(max(2, int(labels.max()) + 1))],
@@ -75,22 +81,53 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
     )
 
 
-def _gathered(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int) -> tf.data.Dataset:
-    inputs, labels = tf.constant(split.inputs), tf.constant(split.labels)
+def _indexed(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int) -> tf.data.Dataset:
+    """Batches in an order of indices: gathered from memory, or decoded from files."""
     count = len(split)
     steps = count // batch_size if drop_remainder else -(-count // batch_size)
+    examples = (
+        _gather(split, batch_size, steps) if split.inputs is not None else _decode(split, batch_size, drop_remainder)
+    )
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         order = tf.range(count)
         if shuffle:
             order = tf.random.experimental.stateless_shuffle(order, tf.random.fold_in([seed, 0], number))
+        return examples(order)
+
+    whole = augmentation.passes().flat_map(one_pass)
+    return whole.apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def _gather(split: Split, batch_size: int, steps: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    inputs, labels = tf.constant(split.inputs), tf.constant(split.labels)
+
+    def examples(order: tf.Tensor) -> tf.data.Dataset:
         batches = tf.data.Dataset.range(steps).map(lambda step: order[step * batch_size : (step + 1) * batch_size])
         return batches.map(
             lambda i: (tf.gather(inputs, i), tf.gather(labels, i)), num_parallel_calls=2, deterministic=True
         )
 
-    whole = augmentation.passes().flat_map(one_pass)
-    return whole.apply(tf.data.experimental.assert_cardinality(steps))
+    return examples
+
+
+def _decode(split: Split, batch_size: int, drop_remainder: bool) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    files, labels = tf.constant(split.files), tf.constant(split.labels)
+    height, width, channels = split.input_shape
+
+    def read(name: bytes) -> np.ndarray:
+        return read_image(Path(os.fsdecode(name)), (height, width), channels)
+
+    def example(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = tf.numpy_function(read, [files[index]], tf.uint8, stateful=False)
+        return tf.ensure_shape(image, split.input_shape), labels[index]
+
+    def examples(order: tf.Tensor) -> tf.data.Dataset:
+        singles = tf.data.Dataset.from_tensor_slices(order)
+        decoded = singles.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return decoded.batch(batch_size, drop_remainder=drop_remainder)
+
+    return examples
 
 
 def _stream(split: Split) -> tf.data.Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import numbers
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,14 @@ class Split:
 
     Attributes:
         labels: (N,) int32 class indices, or `None` for a stream whose labels are only known by reading it.
-        inputs: (N, ...) stored inputs in memory (uint8 images or float vectors), or `None` for a stream.
+        inputs: (N, ...) stored inputs in memory (uint8 images or float vectors), or `None` for images that are decoded from
+            `files` when they are needed, and for a stream.
         class_names: one name a class.
         input_shape: shape of one example, without the batch axis.
         dtype: NumPy dtype of the stored inputs.
         scaling: how stored inputs become model inputs.
         files: (N,) paths of the examples where they came from a folder, else `None`.
+        stream: gives single (input, label) examples from the beginning, where neither `inputs` nor `files` are known.
     """
 
     def __init__(
@@ -93,7 +96,7 @@ class Split:
             DataError: lengths differ, nothing is there, or a label is not an index of `class_names`.
         """
         inputs = np.asarray(inputs)
-        labels = _checked_labels(labels, len(inputs))
+        labels = checked_labels(labels, len(inputs))
         if inputs.dtype != np.uint8 and not np.issubdtype(inputs.dtype, np.floating):
             inputs = inputs.astype(np.float32)
         if inputs.ndim == 3 and inputs.dtype == np.uint8:
@@ -116,7 +119,7 @@ class Split:
         return self.size
 
     def __repr__(self) -> str:
-        where = "in memory" if self.inputs is not None else "streamed"
+        where = "in memory" if self.inputs is not None else "from files" if self.files is not None else "streamed"
         return f"Split({self.size} x {self.input_shape} {self.dtype}, {self.num_classes} classes, {where})"
 
     @property
@@ -125,9 +128,9 @@ class Split:
         return len(self.class_names)
 
     def subset(self, indices: np.ndarray) -> Split:
-        """The examples at `indices`, in that order; only for a split in memory."""
-        if self.inputs is None or self.labels is None:
-            raise UsageError("a streamed split has no subset; load it with in_memory=True")
+        """The examples at `indices`, in that order; not for a stream."""
+        if self.labels is None:
+            raise UsageError("a stream can only be read from its beginning; load it with in_memory=True")
         files = None if self.files is None else [self.files[i] for i in indices]
         return Split(
             size=len(indices),
@@ -135,7 +138,7 @@ class Split:
             input_shape=self.input_shape,
             dtype=self.dtype,
             scaling=self.scaling,
-            inputs=self.inputs[indices],
+            inputs=None if self.inputs is None else self.inputs[indices],
             labels=self.labels[indices],
             files=files,
         )
@@ -153,7 +156,9 @@ class Split:
 
         Args:
             batch_size: examples a batch.
-            shuffle: whether each pass has a new order, decided by `seed` and the pass.
+            shuffle: whether each pass has a new order, decided by `seed` and the pass. A stream (of TFDS or a user's own
+                dataset) is mixed through a buffer of 4,096 examples by `Dataset.shuffle`, which also heeds
+                TensorFlow's global seed.
             augment: names of `zoo.data.augment.AUGMENTATIONS`, or a function (images, labels) -> (images, labels) on
                 whole batches of scaled inputs.
             drop_remainder: whether a last partial batch is left out.
@@ -233,15 +238,21 @@ class DataSplits:
             >>> DataSplits.from_arrays((images, labels), validation=0.2).input_shape
             (8, 8, 1)
         """
-        whole = [np.asarray(pair[1]) for pair in (train, validation, test) if isinstance(pair, tuple)]
-        if class_names is None and all(labels.size for labels in whole):
-            class_names = [str(k) for k in range(max(2, int(max(labels.max() for labels in whole)) + 1))]
+        if class_names is None:
+            pairs = [pair for pair in (train, validation, test) if isinstance(pair, tuple)]
+            largest = max(int(checked_labels(labels, len(inputs)).max()) for inputs, labels in pairs)
+            class_names = [str(k) for k in range(max(2, largest + 1))]
         train_split = Split.from_arrays(*train, class_names=class_names, input_range=input_range)
         test_split = test and Split.from_arrays(*test, class_names=class_names, input_range=input_range)
         if isinstance(validation, tuple):
             held_out: Split | None = Split.from_arrays(*validation, class_names=class_names, input_range=input_range)
         else:
             train_split, held_out = split_validation(train_split, validation, test_split or None, seed)
+        for split in (held_out, test_split):
+            if split and split.input_shape != train_split.input_shape:
+                raise DataError(
+                    f"the training inputs have the shape {train_split.input_shape}, others {split.input_shape}"
+                )
         config = {
             "arrays": {
                 name: _fingerprint(split)
@@ -286,7 +297,7 @@ def as_split(data: Any) -> Split:
 def split_validation(
     train: Split, validation: float | int | str | None, test: Split | None, seed: int
 ) -> tuple[Split, Split | None]:
-    """Takes a validation split from training data in memory; see `load_dataset` for `validation`."""
+    """Takes a validation split from training data that are no stream; see `load_dataset` for `validation`."""
     if validation is None or (not isinstance(validation, str) and validation == 0):
         return train, None
     if isinstance(validation, str):
@@ -305,7 +316,7 @@ def validation_indices(labels: np.ndarray, validation: float | int, seed: int) -
         raise UsageError(
             f"validation must be a fraction below 1 or a count below {len(labels)}. Received: {validation}"
         )
-    if isinstance(validation, int):
+    if isinstance(validation, numbers.Integral):
         return np.arange(len(labels) - validation, len(labels))
     if validation >= 1:
         raise UsageError(f"validation must be below 1 as a fraction; an int is a count. Received: {validation}")
@@ -315,10 +326,16 @@ def validation_indices(labels: np.ndarray, validation: float | int, seed: int) -
         members = random.permutation(np.flatnonzero(labels == k))
         take = min(max(1, round(validation * len(members))), len(members) - 1)
         chosen.append(members[:take])
-    return np.sort(np.concatenate(chosen))
+    indices = np.sort(np.concatenate(chosen))
+    if not len(indices):
+        raise UsageError(
+            f"{len(labels)} examples of {len(chosen)} classes are too few to hold out validation={validation}"
+        )
+    return indices
 
 
-def _checked_labels(labels: Any, count: int) -> np.ndarray:
+def checked_labels(labels: Any, count: int) -> np.ndarray:
+    """(count,) int32 class indices, or a DataError that says what they are instead."""
     labels = np.asarray(labels)
     if count == 0:
         raise DataError("there are no examples")
@@ -330,6 +347,8 @@ def _checked_labels(labels: Any, count: int) -> np.ndarray:
         )
     if len(labels) != count:
         raise DataError(f"{count} inputs but {len(labels)} labels")
+    if labels.dtype.kind not in "iufb" or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
+        raise DataError(f"labels must be class indices from 0. Received: dtype {labels.dtype}, e.g. {labels[0]!r}")
     if not np.issubdtype(labels.dtype, np.integer) and not np.array_equal(labels, np.floor(labels)):
         raise DataError("labels must be whole numbers from 0; some have a fraction")
     if labels.min() < 0:
@@ -340,6 +359,6 @@ def _checked_labels(labels: Any, count: int) -> np.ndarray:
 def _fingerprint(split: Split) -> dict[str, Any]:
     assert split.inputs is not None
     assert split.labels is not None
-    digest = hashlib.sha256(np.ascontiguousarray(split.inputs).tobytes())
-    digest.update(split.labels.tobytes())
+    digest = hashlib.sha256(np.ascontiguousarray(split.inputs).data)  # a view: the data are not copied for this
+    digest.update(np.ascontiguousarray(split.labels).data)
     return {"shape": list(split.inputs.shape), "dtype": str(split.dtype), "sha256": digest.hexdigest()}

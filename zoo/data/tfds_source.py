@@ -55,10 +55,10 @@ def _streamed(source: _Source, train_end: int, config: dict[str, Any]) -> DataSp
     validation, test = config["validation"], source.read_test()
     if validation == "test":
         return DataSplits(source.read(f"[:{train_end}]"), test, test, config)
-    if isinstance(validation, str):
+    if isinstance(validation, str | bool):
         raise UsageError(f"validation must be a fraction, a count, 'test' or None. Received: {validation!r}")
     held = round((validation or 0) * train_end) if isinstance(validation, float) else (validation or 0)
-    if not 0 <= held < train_end:
+    if not 0 <= held < train_end or (validation and not held):
         raise UsageError(f"validation must leave training examples of {train_end}. Received: {validation}")
     start = train_end - held  # files of TFDS are shuffled when they are prepared, so the last part is a fair sample
     train = source.read(f"[:{start}]")
@@ -153,7 +153,7 @@ class _Source:
         TFDS stores examples by a hash of their key. Where the key is the place in the source's file, hashing the places
         tells where each went. "The first 20,000 images of MNIST" then means what it means everywhere else.
         """
-        first = _SOURCE_ORDER.get(self.name)
+        first = _SOURCE_ORDER.get(self.builder.name)
         if first is None or instruction != "train":
             return np.arange(len(labels))
         from tensorflow_datasets.core import hashing

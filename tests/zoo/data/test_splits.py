@@ -141,7 +141,7 @@ def test_the_types_of_labels(labels):
         (IMAGES[:0], LABELS[:0], "no examples"),
         (IMAGES, LABELS - 1, "from 0"),
         (IMAGES, LABELS + 0.5, "fraction"),
-        (IMAGES, LABELS + np.nan, "fraction"),
+        (IMAGES, LABELS + np.nan, "nan"),
         (IMAGES, np.eye(2)[LABELS], "one-hot"),
         (IMAGES, np.array(["cat", "dog"])[LABELS], "label"),
     ],

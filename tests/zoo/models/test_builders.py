@@ -51,7 +51,7 @@ def test_the_width_of_a_budget_is_the_largest_that_fits(num_inputs, num_classes,
 def test_an_mlp_with_a_budget_keeps_it(depth, normalised):
     options = {"num_layers": depth, "batch_normalization": normalised}
     model = zoo.build("mlp", (8, 8, 1), 10, parameter_budget=5000, units=999, **options)
-    widths = {layer.units for layer in model.layers if layer.name.startswith("dense")}
+    widths = {layer.units for layer in model.layers[:-1] if isinstance(layer, keras.layers.Dense)}
     assert len(widths) == 1
     trainable = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
     width = widths.pop()
@@ -68,9 +68,13 @@ def test_an_mlp_has_the_widths_it_is_given(widths, kind):
 
 def test_the_layers_of_an_mlp_are_named_and_ordered():
     plain = zoo.build("mlp", (2, 2), 3, units=4, num_layers=1)
-    assert names_of(plain) == ["inputs", "flatten", "dense1", "activation1", "predictions"]
+    assert names_of(plain) == ["inputs", "flatten", "dense1", "dense1_activation", "predictions"]
     full = zoo.build("mlp", (2,), 3, units=(4, 4), batch_normalization=True, dropout=0.5)
-    hidden = [f"{n}{i}" for i in (1, 2) for n in ("dense", "batch_normalization", "activation", "dropout")]
+    hidden = [
+        n.format(i)
+        for i in (1, 2)
+        for n in ("dense{}", "dense{}_batch_normalization", "dense{}_activation", "dropout{}")
+    ]
     assert names_of(full) == ["inputs", *hidden, "predictions"]
 
 
