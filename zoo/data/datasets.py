@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo.data import folder, tfds_source
 from zoo.data.images import ImageOptions
+from zoo.data.labels import class_indices
 from zoo.data.splits import DataSplits, Scaling, Split, split_validation
 from zoo.errors import DataError, UsageError, unknown_name
 
@@ -133,21 +134,6 @@ def pick_classes(split: Split, classes: Sequence[int | str]) -> Split:
     if not len(picked):
         raise DataError(f"no examples of the classes {list(classes)} are left")
     return picked
-
-
-def class_indices(names: Sequence[str], classes: Sequence[int | str]) -> list[int]:
-    """Indices of classes given by index or name; at least two, none twice."""
-    indices = []
-    for wanted in classes:
-        if isinstance(wanted, str) and wanted in names:
-            indices.append(list(names).index(wanted))
-        elif str(wanted).isdecimal() and int(wanted) < len(names):
-            indices.append(int(wanted))
-        else:
-            raise unknown_name("class", wanted, names)
-    if len(indices) < 2 or len(set(indices)) < len(indices):
-        raise UsageError(f"classes needs two or more different classes. Received: {list(classes)}")
-    return indices
 
 
 def _embedded(name: str, options: ImageOptions) -> tuple[Split, Split]:

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from zoo.data import augment as augmentation
 from zoo.data.images import read_image
-from zoo.data.splits import Scaling, Split, checked_labels
+from zoo.data.labels import checked_labels
+from zoo.data.splits import Scaling, Split
 from zoo.errors import DataError, UsageError
 
 

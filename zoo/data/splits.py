@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import numbers
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.data.labels import checked_labels, validation_indices
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -308,52 +308,6 @@ def split_validation(
     chosen = validation_indices(train.labels, validation, seed)
     rest = np.setdiff1d(np.arange(len(train)), chosen)
     return train.subset(rest), train.subset(chosen)
-
-
-def validation_indices(labels: np.ndarray, validation: float | int, seed: int) -> np.ndarray:
-    """Indices to hold out, in file order: the last `validation` examples (int), or a stratified fraction (float)."""
-    if isinstance(validation, bool) or not 0 < validation < len(labels):
-        raise UsageError(
-            f"validation must be a fraction below 1 or a count below {len(labels)}. Received: {validation}"
-        )
-    if isinstance(validation, numbers.Integral):
-        return np.arange(len(labels) - validation, len(labels))
-    if validation >= 1:
-        raise UsageError(f"validation must be below 1 as a fraction; an int is a count. Received: {validation}")
-    random = np.random.default_rng(seed)
-    chosen = []
-    for k in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == k))
-        take = min(max(1, round(validation * len(members))), len(members) - 1)
-        chosen.append(members[:take])
-    indices = np.sort(np.concatenate(chosen))
-    if not len(indices):
-        raise UsageError(
-            f"{len(labels)} examples of {len(chosen)} classes are too few to hold out validation={validation}"
-        )
-    return indices
-
-
-def checked_labels(labels: Any, count: int) -> np.ndarray:
-    """(count,) int32 class indices, or a DataError that says what they are instead."""
-    labels = np.asarray(labels)
-    if count == 0:
-        raise DataError("there are no examples")
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise DataError(
-            f"labels must be one class index an example. Received: shape {labels.shape} (one-hot? argmax it)"
-        )
-    if len(labels) != count:
-        raise DataError(f"{count} inputs but {len(labels)} labels")
-    if labels.dtype.kind not in "iufb" or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
-        raise DataError(f"labels must be class indices from 0. Received: dtype {labels.dtype}, e.g. {labels[0]!r}")
-    if not np.issubdtype(labels.dtype, np.integer) and not np.array_equal(labels, np.floor(labels)):
-        raise DataError("labels must be whole numbers from 0; some have a fraction")
-    if labels.min() < 0:
-        raise DataError(f"labels must be class indices from 0. Received: {labels.min()}")
-    return labels.astype(np.int32)
 
 
 def _fingerprint(split: Split) -> dict[str, Any]:

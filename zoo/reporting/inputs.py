@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from zoo.training.curves import RunTables
 
-class RunLike(Protocol):
+
+class RunLike(RunTables, Protocol):
     """A finished training run.
 
     A run may also carry `model`, a Keras model; the report asks it for its name and its number of parameters when
@@ -19,18 +21,6 @@ class RunLike(Protocol):
     @property
     def config(self) -> Mapping[str, Any]:
         """`{"data": {...}, "model": {...}, "recipes": [{...}], "versions": {...}}`; each part may be absent."""
-
-    @property
-    def steps(self) -> pd.DataFrame:
-        """One row a gradient step: step, loss, data_loss."""
-
-    @property
-    def validations(self) -> pd.DataFrame:
-        """One row a validation: step, epoch, val_loss, val_data_loss, val_accuracy."""
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """One row an epoch: phase, epoch, loss, data_loss, accuracy, learning_rate, seconds and perhaps val_*."""
 
 
 class EvaluationLike(Protocol):

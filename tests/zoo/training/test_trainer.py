@@ -268,8 +268,8 @@ def test_float64_is_float64_from_end_to_end(blobs, penalty):
     network = DenseNetwork([kernel], [bias], ["softmax"])
     gradients = network.gradients(inputs, labels, **penalty)
     assert run.steps["loss"].item() == pytest.approx(network.loss(inputs, labels, **penalty).total, rel=1e-12)
-    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * gradients.kernels[0], rtol=1e-8)
-    np.testing.assert_allclose(model.get_weights()[1], bias - 0.5 * gradients.biases[0], rtol=1e-8)
+    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * gradients.kernels[0], rtol=1e-10)
+    np.testing.assert_allclose(model.get_weights()[1], bias - 0.5 * gradients.biases[0], rtol=1e-10)
 
 
 @pytest.mark.parametrize(
