@@ -200,8 +200,9 @@ def answer(report: StudyReport, rows: list[dict[str, Any]], limits: dict[str, fl
     )
     slowest, best = rows[-1], min(rows, key=lambda row: row["final_nll"])
     report.answer(
-        "Why does a small rate stop early?",
-        f"The rule stops when an epoch changes the loss by less than {TOLERANCE:g}, and small steps make small changes: "
+        "What does a small rate cost?",
+        f"Epochs: a step that is ten times smaller goes about a tenth as far, and the rule that stops below a change of "
+        f"{TOLERANCE:g} an epoch may end it far from the optimum. "
         f"η = {slowest['learning_rate']} ended at {slowest['final_nll']:.5f} after {slowest['last_epoch']} epochs; the lowest loss, "
         f"{best['final_nll']:.5f}, was reached with η = {best['learning_rate']} after {best['last_epoch']}.",
     )
