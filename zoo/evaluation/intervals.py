@@ -10,4 +10,4 @@ def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[fl
     share = successes / count
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return centre - half if successes else 0.0, centre + half if successes < count else 1.0

@@ -16,7 +16,7 @@ from sklearn import metrics
 from zoo.data.splits import Split, as_split
 from zoo.errors import UsageError
 from zoo.evaluation.intervals import wilson_interval
-from zoo.models.outputs import class_probabilities, output_kind
+from zoo.models.outputs import class_probabilities, known_output_kind
 
 
 @dataclasses.dataclass
@@ -73,7 +73,11 @@ def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_
     Raises:
         UsageError: the model's output or input does not fit the data.
     """
-    split, kind = as_split(split), output_kind(model)
+    kind = known_output_kind(model)
+    classes = 2 if kind in ("sigmoid", "logit") else model.outputs[0].shape[-1]
+    given, split = split, as_split(split)
+    if not isinstance(given, Split) and split.num_classes < classes:  # plain arrays may lack the last classes
+        split.class_names = tuple(str(k) for k in range(classes))
     expected = getattr(model, "input_shape", None)
     if isinstance(expected, tuple) and None not in expected[1:] and expected[1:] != split.input_shape:
         raise UsageError(f"the model takes inputs of shape {expected[1:]}, the data have {split.input_shape}")

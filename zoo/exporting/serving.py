@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.splits import Split
-from zoo.models.outputs import class_probabilities, output_kind
+from zoo.models.outputs import class_probabilities, known_output_kind
 
 
 def serving_model(model: keras.Model, split: Split) -> keras.Model:
@@ -20,7 +20,7 @@ def serving_model(model: keras.Model, split: Split) -> keras.Model:
     x = inputs
     if split.dtype == np.uint8:
         x = keras.layers.Rescaling(split.scaling.scale, split.scaling.offset, dtype="float32", name="scaling")(x)
-    outputs = class_probabilities(model(x, training=False), output_kind(model))
+    outputs = class_probabilities(model(x, training=False), known_output_kind(model))
     return keras.Model(inputs, outputs, name=f"{model.name}_serving")
 
 

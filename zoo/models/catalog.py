@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import numbers
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -45,22 +46,35 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int 
         >>> build("cnn", (28, 28, 1), 10, l2=1e-4, dropout=0.3).output_shape
         (None, 10)
     """
-    if isinstance(num_classes, bool) or num_classes < 2:
-        raise UsageError(f"a classifier needs two or more classes. Received: num_classes={num_classes}")
-    shape = tuple(int(n) for n in input_shape)
-    if not shape or min(shape) < 1:
-        raise UsageError(f"input_shape must be positive sizes. Received: input_shape={tuple(input_shape)}")
+    if isinstance(num_classes, bool) or not isinstance(num_classes, numbers.Integral) or num_classes < 2:
+        raise UsageError(f"a classifier needs two or more classes. Received: num_classes={num_classes!r}")
+    shape = tuple(input_shape)
+    if not shape or not all(isinstance(n, numbers.Integral) and n > 0 for n in shape):
+        raise UsageError(f"input_shape must be positive sizes. Received: input_shape={shape}")
     check_options(name, options)
     with _seeded(seed):
-        model = builder(name)(shape, num_classes, **options)
+        drawn = {k: _redrawn(v) for k, v in options.items()}
+        try:
+            model = builder(name)(tuple(map(int, shape)), int(num_classes), **drawn)
+        except (TypeError, ValueError) as error:  # Keras's words for a wrong activation or initializer
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"{name}: {' '.join(str(error).split())[:300]}") from error
     model.zoo_build = {  # what a run's config.json says of the model
         "name": name,
-        "input_shape": list(shape),
-        "num_classes": num_classes,
+        "input_shape": [int(n) for n in shape],
+        "num_classes": int(num_classes),
         "seed": seed,
         "options": dict(options),
     }
     return model
+
+
+def _redrawn(value: Any) -> Any:
+    """An initializer object without a seed of its own draws one again, from the seed of `build`."""
+    if hasattr(value, "get_config") and hasattr(type(value), "from_config"):
+        return type(value).from_config(value.get_config())
+    return value
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ def cnn(
     inputs = layers.model_input(input_shape, dtype)
     x = inputs
     for i, count in enumerate(stage_filters, start=1):
-        for j in range(1, convolutions_per_stage + 1):
+        for j in range(1, int(convolutions_per_stage) + 1):
             x = layers.hidden(
                 x, keras.layers.Conv2D(count, 3, padding="same", name=f"stage{i}_conv{j}", **weights), **after
             )
@@ -86,7 +86,7 @@ def cnn(
         if dropout:
             x = keras.layers.Dropout(dropout, dtype=dtype, name=f"stage{i}_dropout")(x)
     x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
-    x = layers.hidden(x, keras.layers.Dense(units, name="dense", **weights), **after)
+    x = layers.hidden(x, keras.layers.Dense(int(units), name="dense", **weights), **after)
     if dropout:
         x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
     outputs = layers.classifier(
@@ -96,13 +96,13 @@ def cnn(
 
 
 def _stage_filters(filters: int | Sequence[int], num_stages: int | None) -> list[int]:
-    if isinstance(filters, int):
+    if not isinstance(filters, Sequence):
         count = 2 if num_stages is None else num_stages
         layers.check_counts(filters=filters, num_stages=count)
-        return [filters * 2**i for i in range(count)]
+        return [int(filters) * 2**i for i in range(count)]
     stages = list(filters)
     if not stages or (num_stages is not None and num_stages != len(stages)):
         raise UsageError(f"filters={stages} are {len(stages)} stages. Received: num_stages={num_stages}")
     for count in stages:
         layers.check_counts(filters=count)
-    return stages
+    return [int(count) for count in stages]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -23,8 +24,8 @@ def model_input(input_shape: Sequence[int], dtype: str) -> keras.KerasTensor:
 def penalty(l1: float, l2: float) -> keras.Regularizer | None:
     """Keras's penalty l1·Σ|w| + l2·Σw² (gradient l1·sign(w) + 2·l2·w), or `None` when both are zero."""
     for name, value in (("l1", l1), ("l2", l2)):
-        if not 0 <= value < float("inf"):
-            raise UsageError(f"{name} must be 0 or more. Received: {name}={value}")
+        if not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
+            raise UsageError(f"{name} must be 0 or more. Received: {name}={value!r}")
     return keras.regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None
 
 
@@ -63,12 +64,12 @@ def classifier(
 
 def check_dropout(rate: float) -> None:
     """Raises a UsageError unless 0 <= rate < 1."""
-    if not 0 <= rate < 1:
-        raise UsageError(f"dropout must be at least 0 and below 1. Received: dropout={rate}")
+    if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
+        raise UsageError(f"dropout must be at least 0 and below 1. Received: dropout={rate!r}")
 
 
 def check_counts(**values: int) -> None:
     """Raises a UsageError naming the first value that is below 1."""
     for name, value in values.items():
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise UsageError(f"{name} must be a whole number of at least 1. Received: {name}={value}")
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            raise UsageError(f"{name} must be a whole number of at least 1. Received: {name}={value!r}")

@@ -106,13 +106,13 @@ def width_for_budget(
 
 
 def _widths(units: int | Sequence[int], num_layers: int | None) -> list[int]:
-    if isinstance(units, int):
+    if not isinstance(units, Sequence):
         depth = 2 if num_layers is None else num_layers
         layers.check_counts(units=units, num_layers=depth)
-        return [units] * depth
+        return [int(units)] * int(depth)
     widths = list(units)
-    if num_layers is not None and num_layers != len(widths):
+    if isinstance(units, str) or (num_layers is not None and num_layers != len(widths)):
         raise UsageError(f"units={widths} are {len(widths)} layers. Received: num_layers={num_layers}")
     for width in widths:
         layers.check_counts(units=width)
-    return widths
+    return [int(width) for width in widths]

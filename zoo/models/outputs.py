@@ -10,46 +10,55 @@ import keras
 
 from zoo.errors import UsageError
 
+_TWO_COLUMNS = "two_columns"  # the layer by which an exported model turns one probability into two
+
 
 def output_kind(model: keras.Model) -> str:
     """What the last layer gives: "softmax", "sigmoid" (one unit), "logits", "logit" (one unit), or "unknown".
 
     Decided by the activation of the layer that makes the output, and by its number of units.
     """
-    try:
-        layer = model.output._keras_history.operation
-        units = model.output_shape[-1]
-    except (AttributeError, TypeError):
-        return "unknown"  # several outputs, or a subclassed model
+    outputs = getattr(model, "outputs", None) or []
+    return _kind(outputs[0]) if len(outputs) == 1 and len(outputs[0].shape) == 2 else "unknown"
+
+
+def _kind(output: keras.KerasTensor) -> str:
+    layer, single = output._keras_history.operation, output.shape[-1] == 1
     if isinstance(layer, keras.Model):
         return output_kind(layer)
-    is_softmax = isinstance(layer, keras.layers.Softmax)
-    activation = keras.activations.softmax if is_softmax else getattr(layer, "activation", None)
-    single = units == 1
+    if isinstance(layer, keras.layers.Softmax) or layer.name == _TWO_COLUMNS:
+        return "softmax"
+    activation = getattr(layer, "activation", None)
     if activation is keras.activations.linear:
-        return "logit" if single else "logits"
+        passed_on = isinstance(layer, keras.layers.Activation)  # it does nothing: what it is given decides
+        return _kind(layer.input) if passed_on else "logit" if single else "logits"
     expected = keras.activations.sigmoid if single else keras.activations.softmax
     if activation is not expected:
         return "unknown"
     return "sigmoid" if single else "softmax"
 
 
+def known_output_kind(model: keras.Model) -> str:
+    """`output_kind`, or a UsageError when it is unknown."""
+    kind = output_kind(model)
+    if kind == "unknown":
+        raise UsageError(
+            f"the output of {model.name!r} is neither a softmax, one sigmoid unit nor logits; give it such a last layer"
+        )
+    return kind
+
+
 def class_probabilities(outputs: Any, kind: str) -> Any:
     """(N, K) probabilities from a model's outputs; one sigmoid unit gives the two columns (1 - p, p).
 
     Args:
-        outputs: (N, K) or (N, 1) tensor or KerasTensor.
-        kind: what `output_kind` says.
-
-    Raises:
-        UsageError: the kind is unknown.
+        outputs: (N, K) or (N, 1) tensor; or a KerasTensor, to which named stock layers are added.
+        kind: what `known_output_kind` says.
     """
     if kind in ("logit", "logits"):
-        outputs = keras.ops.sigmoid(outputs) if kind == "logit" else keras.ops.softmax(outputs)
-    elif kind not in ("softmax", "sigmoid"):
-        raise UsageError(
-            "the model's output is neither a softmax, one sigmoid unit nor logits; give it such a last layer"
-        )
+        activation = "sigmoid" if kind == "logit" else "softmax"
+        outputs = keras.layers.Activation(activation, dtype=outputs.dtype, name="probabilities")(outputs)
     if kind in ("logit", "sigmoid"):
-        return keras.ops.concatenate([1 - outputs, outputs], axis=-1)
+        complement = keras.layers.Rescaling(-1.0, 1.0, dtype=outputs.dtype, name="complement")(outputs)
+        return keras.layers.Concatenate(dtype=outputs.dtype, name=_TWO_COLUMNS)([complement, outputs])
     return outputs

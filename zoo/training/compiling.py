@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -12,6 +13,13 @@ import keras
 from zoo.errors import UsageError
 from zoo.models.outputs import output_kind
 from zoo.training.recipe import Recipe
+
+_OUTPUT_OF_LOSS = {
+    "sparse_categorical_crossentropy": "softmax",
+    "sparse_categorical_crossentropy_from_logits": "logits",
+    "binary_crossentropy": "sigmoid",
+    "binary_crossentropy_from_logits": "logit",
+}
 
 
 def compile_model(model: keras.Model, recipe: Recipe, *, steps_per_epoch: int, steps_per_execution: int = 1) -> None:
@@ -39,16 +47,16 @@ def compile_model(model: keras.Model, recipe: Recipe, *, steps_per_epoch: int, s
 
 def make_optimizer(recipe: Recipe, total_steps: int) -> keras.Optimizer:
     """The Keras optimizer of a recipe; `total_steps` is what schedules run over."""
-    rate, decay = make_schedule(recipe, total_steps), recipe.weight_decay
+    rate, decay, momentum = make_schedule(recipe, total_steps), recipe.weight_decay, float(recipe.momentum)
     match recipe.optimizer:
         case "sgd":
-            return keras.optimizers.SGD(rate, momentum=recipe.momentum, weight_decay=decay)
+            return keras.optimizers.SGD(rate, momentum=momentum, weight_decay=decay)
         case "nesterov":
-            return keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=True, weight_decay=decay)
+            return keras.optimizers.SGD(rate, momentum=momentum, nesterov=True, weight_decay=decay)
         case "adagrad":
             return keras.optimizers.Adagrad(rate, weight_decay=decay)
         case "rmsprop":
-            return keras.optimizers.RMSprop(rate, momentum=recipe.momentum, weight_decay=decay)
+            return keras.optimizers.RMSprop(rate, momentum=momentum, weight_decay=decay)
         case "adam":
             return keras.optimizers.Adam(rate, weight_decay=decay)
         case "adamw":
@@ -60,24 +68,27 @@ def make_schedule(recipe: Recipe, total_steps: int) -> float | keras.optimizers.
     """The learning rate of a recipe as Keras takes it."""
     schedules = keras.optimizers.schedules
     if recipe.schedule == "cosine":
-        return schedules.CosineDecay(recipe.learning_rate, total_steps)
+        return schedules.CosineDecay(float(recipe.learning_rate), total_steps)
     if recipe.schedule == "step":
-        rates = [recipe.learning_rate, recipe.learning_rate / 10, recipe.learning_rate / 100]
-        return schedules.PiecewiseConstantDecay([total_steps // 2, total_steps * 3 // 4], rates)
-    return recipe.learning_rate
+        rates = [float(recipe.learning_rate), recipe.learning_rate / 10, recipe.learning_rate / 100]
+        boundaries = [math.ceil(total_steps / 2) - 1, math.ceil(3 * total_steps / 4) - 1]  # Keras's are inclusive
+        return schedules.PiecewiseConstantDecay(boundaries, rates)
+    return float(recipe.learning_rate)
 
 
 def make_loss(model: keras.Model, name: str | None) -> keras.Loss:
     """The loss by its name, or by the model's output: a softmax, or one sigmoid unit."""
+    kind = output_kind(model)
     if name is None:
         kinds = {"softmax": "sparse_categorical_crossentropy", "sigmoid": "binary_crossentropy"}
-        kind = output_kind(model)
         if kind not in kinds:
             raise UsageError(
                 f"the output of {model.name!r} is no softmax and no sigmoid unit, so its loss must be said, "
                 "e.g. Recipe(loss='sparse_categorical_crossentropy_from_logits')"
             )
         name = kinds[kind]
+    if kind not in (_OUTPUT_OF_LOSS[name], "unknown"):
+        raise UsageError(f"loss={name!r} is for a {_OUTPUT_OF_LOSS[name]} output; that of {model.name!r} is {kind}")
     from_logits = name.endswith("_from_logits")
     dtype = "float64" if model.outputs[0].dtype == "float64" else None  # a Keras loss casts to float32 unless told
     if name.startswith("binary"):
@@ -98,18 +109,26 @@ def set_trainable(model: keras.Model, trainable: str | Sequence[str] | None) -> 
     Raises:
         UsageError: a pattern that matches no layer with weights.
     """
-    if trainable is None:
+    chosen = trainable_names(model, trainable)
+    if chosen is None:
         return
-    layers = [layer for layer in model.layers if layer.weights]
-    names = [layer.name for layer in layers]
-    head = names[-1:]
-    if isinstance(trainable, str) and trainable in ("all", "head", "backbone"):
-        chosen = {"all": names, "head": head, "backbone": names[:-1]}[trainable]
-    else:
-        patterns = [trainable] if isinstance(trainable, str) else list(trainable)
-        for pattern in patterns:
-            if not fnmatch.filter(names, pattern):
-                raise UsageError(f"trainable={pattern!r} matches no layer with weights of {', '.join(names)}")
-        chosen = [name for name in names if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
-    for layer in layers:
-        layer.trainable = layer.name in chosen
+    for layer in model.layers:
+        if layer.weights:
+            layer.trainable = layer.name in chosen
+
+
+def trainable_names(model: keras.Model, trainable: str | Sequence[str] | None) -> set[str] | None:
+    """Names of the layers that `trainable` means, or `None` for "as the model is"."""
+    if trainable is None:
+        return None
+    names = [layer.name for layer in model.layers if layer.weights]
+    groups = {"all": names, "head": names[-1:], "backbone": names[:-1]}
+    if isinstance(trainable, str) and trainable in groups:
+        return set(groups[trainable])
+    chosen: set[str] = set()
+    for pattern in (trainable,) if isinstance(trainable, str) else trainable:
+        matched = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        if not matched:
+            raise UsageError(f"trainable={pattern!r} matches no layer with weights of {', '.join(names)}")
+        chosen.update(matched)
+    return chosen

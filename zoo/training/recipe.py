@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ LOSSES = (
     "binary_crossentropy",
     "binary_crossentropy_from_logits",
 )
+AUGMENTATIONS = ("flip", "crop", "noise")  # of zoo.data.augment, which imports TensorFlow
 MONITORS = {"val_loss": "min", "val_data_loss": "min", "val_accuracy": "max"}
 
 
@@ -81,10 +83,23 @@ class Recipe:
             raise UsageError(f"momentum has no meaning for {self.optimizer!r}. Received: momentum={self.momentum}")
         if self.weight_decay is not None:
             _check_range("weight_decay", self.weight_decay, least=0)
-        for name in ("batch_size", "epochs", "validation_freq", "validate_every_steps", "patience"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or value < 1 or value != int(value)):
-                raise UsageError(f"{name} must be a whole number of at least 1. Received: {name}={value}")
+        for name in ("batch_size", "epochs", "validation_freq"):
+            _check_count(name, getattr(self, name), least=1)
+        for name in ("validate_every_steps", "patience"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name), least=1)
+        _check_count("seed", self.seed, least=0)
+        names = (self.augment,) if isinstance(self.augment, str) else self.augment or ()
+        for name in names:
+            _check_name("augmentation", name, AUGMENTATIONS)
+        object.__setattr__(
+            self, "augment", tuple(names)
+        )  # tuples, so that a recipe read from JSON equals the one written
+        if self.trainable is not None and not isinstance(self.trainable, str):
+            names = self.trainable if isinstance(self.trainable, Sequence) else ()
+            if not names or not all(isinstance(name, str) for name in names):
+                raise UsageError(f"trainable must be a name or names of layers. Received: trainable={self.trainable!r}")
+            object.__setattr__(self, "trainable", tuple(self.trainable))
 
     def as_config(self) -> dict[str, Any]:
         """The values as JSON takes them; `Recipe(**config)` is the same recipe."""
@@ -104,10 +119,15 @@ def _check_name(kind: str, name: object, known: Sequence[str] | dict[str, str]) 
         raise unknown_name(kind, name, known)
 
 
+def _check_count(name: str, value: object, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise UsageError(f"{name} must be a whole number of at least {least}. Received: {name}={value!r}")
+
+
 def _check_range(
     name: str, value: float, *, least: float = float("-inf"), above: float = float("-inf"), below: float = float("inf")
 ) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (least <= value < below and value > above):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (least <= value < below and value > above):
         wanted = f"above {above:g}" if above == 0 else f"at least {least:g}"
         wanted += f" and below {below:g}" if below < float("inf") else ""
         raise UsageError(f"{name} must be a number {wanted}. Received: {name}={value!r}")

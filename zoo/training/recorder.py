@@ -48,10 +48,14 @@ def recording(model: keras.Model, recorder: StepRecorder) -> Iterator[None]:
     def compute_loss(
         x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        loss = original(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        if y_pred.dtype == tf.float64:  # Keras's own sum of losses is float32
+            data_loss = model.loss(y, y_pred, sample_weight)
+            loss = tf.add_n([data_loss, *(tf.cast(p, tf.float64) for p in model.losses)])
+        else:
+            loss = original(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+            data_loss = loss - sum(tf.cast(p, loss.dtype) for p in model.losses)
         if training:
-            penalties = [tf.cast(p, loss.dtype) for p in model.losses]
-            recorder.record(loss, loss - tf.add_n(penalties) if penalties else loss)
+            recorder.record(loss, data_loss)
         return loss
 
     model.compute_loss = compute_loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from importlib import metadata
 from pathlib import Path
@@ -78,7 +79,14 @@ def write_finished(directory: Path, run: TrainingRun) -> None:
     with atomic_path(directory / "curves.png") as temporary:
         temporary.write_bytes(figure_png(plot_curves(run)))
     facts = {name: getattr(run, name) for name in ("metrics", "best", "stopped_early", "seconds")}
-    write_json(directory / "result.json", facts)
+    write_json(directory / "result.json", _finite(facts))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: a run that diverged says null."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
@@ -101,5 +109,7 @@ def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
     import keras
 
     model = keras.saving.load_model(directory / "model.keras", compile=False, safe_mode=True)
-    model.zoo_build = config["model"]
+    if "options" in config["model"]:
+        model.zoo_build = config["model"]
+    result["metrics"] = {k: float("nan") if v is None else v for k, v in result["metrics"].items()}
     return TrainingRun(model=model, config=config, output_dir=directory, **tables, **result)

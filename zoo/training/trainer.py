@@ -17,7 +17,7 @@ import pandas as pd
 from zoo.data.splits import DataSplits, as_splits
 from zoo.errors import UsageError, ZooError
 from zoo.storage import DirectoryLock, write_json
-from zoo.training.compiling import compile_model, make_accuracy
+from zoo.training.compiling import compile_model, make_accuracy, make_loss, trainable_names
 from zoo.training.progress import ProgressBar
 from zoo.training.recipe import Recipe, as_recipes
 from zoo.training.recorder import StepRecorder, recording
@@ -126,7 +126,7 @@ def _train_phase(
     batches = data.train.batches(
         recipe.batch_size,
         shuffle=recipe.shuffle,
-        augment=tuple(recipe.augment) or None,
+        augment=recipe.augment or None,
         drop_remainder=recipe.drop_remainder,
         seed=recipe.seed,
     )
@@ -153,6 +153,10 @@ def _check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) 
     if units is not None and units != data.num_classes and not (units == 1 and data.num_classes == 2):
         raise UsageError(f"the model has {units} outputs, the data have {data.num_classes} classes")
     for recipe in recipes:
+        make_loss(model, recipe.loss)
+        trainable_names(model, recipe.trainable)
+        if recipe.augment and len(data.input_shape) != 3:
+            raise UsageError(f"augment={recipe.augment} is for images. Received: inputs of shape {data.input_shape}")
         if data.validation is None and recipe.patience is not None:
             raise UsageError(f"patience={recipe.patience} needs validation data; load them with validation=0.1")
         if recipe.drop_remainder and recipe.batch_size > len(data.train):
@@ -187,7 +191,8 @@ def _seed_generators(model: keras.Model, seed: int) -> None:
 
 def _has_batch_hook(callback: keras.callbacks.Callback) -> bool:
     hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-    return any(getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook) for hook in hooks)
+    own = vars(callback)  # where a LambdaCallback keeps its hooks
+    return any(h in own or getattr(type(callback), h) is not getattr(keras.callbacks.Callback, h) for h in hooks)
 
 
 def _final_metrics(records: EpochRecords, restored: dict[str, Any] | None) -> dict[str, float]:

@@ -55,7 +55,6 @@ def test_a_smaller_z_gives_a_narrower_interval(proportion, z):
     assert wide_high - wide_low > high - low
 
 
-@pytest.mark.xfail(strict=True, reason="rounding: (0, 3) gives a lower bound of 5e-17")
 def test_the_share_lies_inside():
     for count in range(1, 40):
         for successes in range(count + 1):

@@ -201,14 +201,12 @@ def test_what_does_not_fit_is_refused(points):
         zoo.evaluate(zoo.build("softmax", (2,), 4), split)
 
 
-@pytest.mark.xfail(strict=True, reason="the UsageError is raised while TensorFlow traces, which wraps it")
 def test_an_output_that_is_no_class_score_is_refused(points):
     split = zoo.Split.from_arrays(*points, class_names=NAMES)
     with pytest.raises(UsageError, match="neither a softmax"):
         zoo.evaluate(zoo.build("softmax", (2,), 3, classifier_activation="tanh"), split)
 
 
-@pytest.mark.xfail(strict=True, raises=UsageError, reason="class names of plain arrays end at the largest label seen")
 def test_arrays_need_not_hold_the_last_class(points):
     inputs, labels = points
     score = zoo.evaluate(fixed("softmax", KERNEL, BIAS), (inputs[labels < 2], labels[labels < 2]))

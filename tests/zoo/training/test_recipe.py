@@ -42,7 +42,6 @@ def test_a_recipe_survives_json(recipe):
     assert zoo.Recipe(**json.loads(json.dumps(recipe.as_config()))) == recipe
 
 
-@pytest.mark.xfail(strict=True, reason="a tuple comes back as a list, and list != tuple")
 @pytest.mark.parametrize("values", [{}, {"augment": ("flip", "crop")}, {"trainable": ("stage*", "pred*")}], ids=str)
 def test_a_recipe_with_tuples_survives_json(values):
     recipe = zoo.Recipe(**values)
@@ -91,7 +90,6 @@ def test_values_out_of_range_are_refused_by_their_name(values):
         zoo.Recipe(**values)
 
 
-@pytest.mark.xfail(strict=True, reason="types, None, seed and augment are not checked where the recipe is made")
 @pytest.mark.parametrize(
     "values",
     [

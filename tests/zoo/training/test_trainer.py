@@ -255,9 +255,6 @@ def test_mixed_precision_trains(blobs):
     assert np.isfinite(run.steps.to_numpy()).all()
 
 
-@pytest.mark.xfail(
-    strict=True, raises=(TypeError, AssertionError), reason="Keras's CompileLoss casts a float64 loss to float32"
-)
 @pytest.mark.parametrize("penalty", [{}, {"l2": 2**-5}], ids=["plain", "l2"])
 def test_float64_is_float64_from_end_to_end(blobs, penalty):
     model = zoo.build("softmax", (2,), 2, dtype="float64", **penalty)
@@ -339,7 +336,6 @@ def test_callbacks_with_a_batch_hook_see_every_batch(blobs):
     assert watch.losses[0] == pytest.approx(run.steps["loss"].iloc[0], rel=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="LambdaCallback holds its hooks on the object, not on the class")
 def test_a_lambda_callback_sees_every_batch(blobs):
     seen = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
@@ -408,7 +404,6 @@ def test_a_plain_dataset_is_training_data(blobs):
     assert_same_weights(model.get_weights(), other.get_weights())
 
 
-@pytest.mark.xfail(strict=True, reason="output_kind does not know a Sequential model")
 def test_a_sequential_model_trains(blobs):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
     assert train(model, blobs, sgd()).metrics["val_accuracy"] > 0.7
@@ -470,7 +465,6 @@ def test_patience_needs_validation_data(blobs):
         train(zoo.build("softmax", (2,), 2), data, [sgd(), sgd(patience=3)])
 
 
-@pytest.mark.xfail(strict=True, reason="a loss that cannot belong to the output is not refused up front")
 @pytest.mark.parametrize(
     ("name", "activation", "loss"),
     [
@@ -485,7 +479,6 @@ def test_a_loss_that_contradicts_the_output_is_refused(blobs, name, activation, 
         train(zoo.build(name, (2,), 2, classifier_activation=activation), blobs, sgd(loss=loss, epochs=1))
 
 
-@pytest.mark.xfail(strict=True, reason="a string is taken apart into letters")
 def test_one_augmentation_may_be_a_string():
     data = zoo.load_dataset("digits", limit=40)
     model = zoo.build("softmax", data.input_shape, data.num_classes)
