@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +27,8 @@ def run(
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"keras-zoo {zoo.__version__}")
     args = parser.parse_args(argv)
+    with contextlib.suppress(ValueError):  # refused outside the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: files and locks in order
     try:
         action(args)
         sys.stdout.flush()
@@ -32,7 +36,7 @@ def run(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; a search continues when the same command is run again", file=sys.stderr)
         return 130
     except Exception as error:
         if args.debug:
@@ -47,14 +51,13 @@ def run(
     return 0
 
 
-def add_data_options(parser: argparse.ArgumentParser, *, default: str | None = "digits") -> None:
+def add_data_options(parser: argparse.ArgumentParser) -> None:
     """--dataset and what `zoo.load_dataset` takes."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--dataset",
-        default=default,
         metavar="NAME",
-        help=f"{', '.join(zoo.list_datasets())}, a TFDS name, or an image folder",
+        help=f"{', '.join(zoo.list_datasets())}, a TFDS name, or an image folder (digits)",
     )
     group.add_argument("--limit", type=int, metavar="N", help="keep the first N training examples in file order")
     group.add_argument("--classes", nargs="+", metavar="CLASS", help="keep these classes, renumbered in this order")
@@ -70,8 +73,8 @@ def load_data(args: argparse.Namespace) -> zoo.DataSplits:
     """The data that the options of `add_data_options` name."""
     validation: Any = None if args.validation == "none" else literal(args.validation)
     return zoo.load_dataset(
-        args.dataset,
-        seed=args.seed,
+        args.dataset or "digits",
+        seed=args.seed or 0,
         limit=args.limit,
         classes=args.classes,
         validation=validation,
@@ -84,7 +87,7 @@ def load_data(args: argparse.Namespace) -> zoo.DataSplits:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """--model and --set."""
     group = parser.add_argument_group("model")
-    group.add_argument("--model", default="cnn", metavar="NAME", help=", ".join(zoo.list_models()) + " (cnn)")
+    group.add_argument("--model", metavar="NAME", help=", ".join(zoo.list_models()) + " (cnn)")
     group.add_argument(
         "--set",
         nargs="+",
@@ -95,9 +98,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_model(args: argparse.Namespace) -> None:
-    """Answers an unknown model before anything heavy is imported."""
+    """Sets the default model, and answers an unknown one before anything heavy is imported."""
     from zoo.errors import unknown_name
 
+    args.model = args.model or "cnn"
     if args.model not in zoo.list_models():
         raise unknown_name("model", args.model, zoo.list_models())
 
@@ -116,7 +120,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--patience", type=int, metavar="N", help="stop after N validations without improvement, keep the best"
     )
     group.add_argument("--augment", nargs="+", metavar="NAME", help="flip, crop, noise")
-    group.add_argument("--seed", type=int, default=0, help="decides everything that is random (0)")
+    group.add_argument("--seed", type=int, help="decides everything that is random (0)")
 
 
 def recipe_from(args: argparse.Namespace, base: zoo.Recipe | None = None) -> zoo.Recipe:
@@ -133,9 +137,10 @@ def recipe_from(args: argparse.Namespace, base: zoo.Recipe | None = None) -> zoo
         "epochs",
         "patience",
         "augment",
+        "seed",
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return dataclasses.replace(base or zoo.Recipe(), **given, seed=args.seed)
+    return dataclasses.replace(base or zoo.Recipe(), **given)
 
 
 def literal(text: str) -> Any:

@@ -32,7 +32,7 @@ def export(args: argparse.Namespace) -> None:
     for name, check in certificate.checks.items():
         print(
             f"{name}: largest difference {check['max_abs_difference']:.1e}, top-1 agreement {check['top1_agreement']:.4f} "
-            f"on {check['examples']} test examples"
+            f"on {check['examples']} {'test' if data.test else 'training'} examples"
         )
     print(f"export {output}")
     print(f"certificate {output / 'certificate.json'}")

@@ -41,11 +41,12 @@ def predict(args: argparse.Namespace) -> None:
 
     serve = tf.saved_model.load(str(directory / "saved_model")).signatures["serving_default"]
     names, writer = certificate["class_names"], csv.writer(sys.stdout)
+    top = min(args.top, len(names))
     if args.format == "csv":
-        writer.writerow(["file", *(f"{kind}{k}" for k in range(1, args.top + 1) for kind in ("class", "probability"))])
+        writer.writerow(["file", *(f"{kind}{k}" for k in range(1, top + 1) for kind in ("class", "probability"))])
     for file, image in zip(files, pixels, strict=True):
         scores = serve(inputs=tf.constant(image[None]))["probabilities"].numpy()[0]
-        best = [(names[k], float(scores[k])) for k in scores.argsort()[::-1][: args.top]]
+        best = [(names[k], float(scores[k])) for k in scores.argsort()[::-1][:top]]
         if args.format == "csv":
             writer.writerow([file, *(cell for name, score in best for cell in (name, f"{score:.6f}"))])
         else:

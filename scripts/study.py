@@ -47,6 +47,10 @@ def study(args: argparse.Namespace) -> None:
             raise unknown_name("study", name, list_studies())
     import zoo.startup as _startup  # noqa: F401  (before Keras)
 
+    for option in ("dataset", "data"):
+        for name in names if getattr(args, option) is not None else ():
+            if f"[--{option} " not in _docstring(name):
+                raise command.UsageError(f"{name} takes no --{option}")
     options = StudyOptions(fast=args.fast, seed=args.seed, dataset=args.dataset, data=args.data)
     for name in names:
         report = importlib.import_module(f"studies.{name}").run(options)
@@ -64,8 +68,11 @@ def list_studies() -> list[str]:
 
 def _question(name: str) -> str:
     """The first line of a study's docstring, read without importing it."""
-    text = ast.get_docstring(ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
-    return text.splitlines()[0]
+    return _docstring(name).splitlines()[0]
+
+
+def _docstring(name: str) -> str:
+    return ast.get_docstring(ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,29 +32,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     if args.from_search:
-        name, options, base, data = _from_search(Path(args.from_search))
+        name, options, base, data = _from_search(args)
+        recipe = command.recipe_from(args, base)
     else:
         command.check_model(args)
-        name, options, base = args.model, {}, None
+        name, options, recipe = args.model, {}, command.recipe_from(args)
         data = command.load_data(args)
-    recipe = command.recipe_from(args, base)
-    model = zoo.build(
-        name, data.input_shape, data.num_classes, seed=args.seed, **(options | command.model_options(args))
-    )
+    options |= command.model_options(args)
+    model = zoo.build(name, data.input_shape, data.num_classes, seed=recipe.seed, **options)
     dataset = Path(data.config["name"]).name
     output = Path(args.output) if args.output else command.free_directory(f"runs/{dataset}-{name}")
     print(f"training {name} ({model.count_params():,} parameters) on {dataset}: {len(data.train):,} examples")
     run = zoo.train(model, data, recipe, output_dir=output)
     if "val_accuracy" in run.metrics:
         print(f"validation accuracy {run.metrics['val_accuracy']:.4f} after {run.metrics['epochs']} epochs")
+    if not math.isfinite(run.metrics["loss"]):
+        print("warning: training diverged, the loss is not finite; try a smaller --learning-rate", file=sys.stderr)
     report_run(run, data)
 
 
-def _from_search(directory: Path) -> tuple[str, dict[str, Any], zoo.Recipe, zoo.DataSplits]:
+def _from_search(args: argparse.Namespace) -> tuple[str, dict[str, Any], zoo.Recipe, zoo.DataSplits]:
     import tuning
 
+    directory = Path(args.from_search)
+    for option in ("model", "dataset", "limit", "classes", "image_size", "color_mode"):
+        if getattr(args, option) is not None:
+            raise zoo.UsageError(f"--{option.replace('_', '-')} comes from the search; leave it out with --from-search")
     result = tuning.load_result(directory)
-    if result.model_name is None:
+    if result.model_name not in zoo.list_models():
         raise zoo.UsageError(f"{directory} searched a model of your own; only catalog models can be trained from here")
     config = dict(result.data_config)
     if "name" not in config:

@@ -44,22 +44,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 def tune(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     command.check_model(args)
-    data = command.load_data(args)
+    recipe = command.recipe_from(args)
     fixed = {name: [value] for name, value in command.model_options(args).items()}
     values = {name: parse_values(name, text) for name, text in command.assignments(args.values, "--values").items()}
-    directory = Path(args.directory or f"runs/{Path(args.dataset).name}-{args.model}-{args.method}")
+    data = command.load_data(args)
+    if fixed:
+        from tuning.spaces import default_values
+
+        values = (values or default_values(args.model, data.input_shape, recipe)) | fixed
+    directory = Path(args.directory or f"runs/{Path(args.dataset or 'digits').name}-{args.model}-{args.method}")
     result = tuning.search(
         args.model,
         data,
         method=args.method,
-        values=fixed | values or None,
-        recipe=command.recipe_from(args),
+        values=values or None,
+        recipe=recipe,
         objective=args.objective,
         max_trials=args.max_trials,
         max_epochs=args.max_epochs,
         max_seconds=args.max_seconds,
         directory=directory,
-        seed=args.seed,
+        seed=recipe.seed,
     )
     result.plot(directory / "search.png")
     print(f"best of {len(result.table)} trials: {result.objective} {result.best_score:.4f}")

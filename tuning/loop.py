@@ -54,7 +54,8 @@ def search(
         data: `zoo.DataSplits`, or what `zoo.train` takes for it. Its test split is never touched.
         method: "grid" (every cell once, the last parameter changing fastest), "random" or "hyperband".
         values: the space of a named model, see `tuning.space`; `None` for its default space.
-        recipe: how to train.
+        recipe: how to train. A model of your own compiles itself: of the recipe it gets batch_size, epochs, shuffle,
+            augment, drop_remainder and seed.
         objective: a metric of the trained model; with a `keras_tuner.Objective` where its direction is not obvious.
         max_trials: trials at most, resumed ones included. Defaults to 10 for "random", else to all of them. May grow
             when a search is resumed.
@@ -144,6 +145,7 @@ class _Loop:
                 break
             trial = self.oracle.create_trial("search")
             if trial.status != "RUNNING":
+                self._say_if_short(told, total)
                 break
             record = self._recorded(trial)
             if record is None:
@@ -151,6 +153,10 @@ class _Loop:
                 self._report(record, total)
             self._tell(trial, record)
             told += 1
+
+    def _say_if_short(self, told: int, total: int | None) -> None:
+        if self.verbose and total is not None and told < total:
+            print(f"ended after {told} of {total} trials: the oracle has no more (failed trials, or a small space)")
 
     def _recorded(self, trial: keras_tuner.engine.trial.Trial) -> dict[str, Any] | None:
         """The journal's record of a trial, if it is there."""

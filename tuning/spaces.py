@@ -42,8 +42,6 @@ SPACES: dict[str, dict[str, Any]] = {
         "units": Range(32, 512, step=32),
         "dropout": Range(0.0, 0.5),
         "l2": Range(1e-6, 1e-2, log=True),
-        "optimizer": ["sgd", "adam"],
-        "learning_rate": Range(1e-4, 1e-1, log=True),
     },
     "cnn": {
         "num_stages": Range(1, 2),

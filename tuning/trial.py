@@ -194,8 +194,9 @@ def _problem(metrics: Mapping[str, float], objective: str) -> str | None:
     """Why the metrics hold no score, if they hold none."""
     if objective not in metrics:
         return f"there is no {objective} among the metrics: {', '.join(metrics)}"
-    if not math.isfinite(metrics[objective]):
-        return f"{objective} is {metrics[objective]}"
+    for name in (objective, "loss", "val_loss"):
+        if not math.isfinite(metrics.get(name, 0.0)):
+            return f"{name} is {metrics[name]}"  # also where an accuracy hides it: NaN outputs are all of class 0
     return None
 
 

@@ -37,8 +37,6 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 def _start() -> None:
-    if "tensorflow" in sys.modules:
-        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _quiet_stderr():
         import tensorflow as tf

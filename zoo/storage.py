@@ -126,6 +126,8 @@ class DirectoryLock:
         self._holder = self.directory / ".lock-holder.json"
 
     def __enter__(self) -> DirectoryLock:
+        if self.directory.exists() and not self.directory.is_dir():
+            raise UsageError(f"{self.directory} is a file; choose another directory")
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()

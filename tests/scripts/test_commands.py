@@ -149,3 +149,25 @@ def test_bad_input_is_one_line_and_an_exit_code(call, case, tmp_path, monkeypatc
 def test_debug_shows_the_traceback(tmp_path):
     with pytest.raises(Exception, match="holds no finished run"):
         load("evaluate").main(["--debug", str(tmp_path)])
+
+
+def test_set_fixes_one_option_and_searches_the_others(call, tmp_path):
+    arguments = ("--model", "mlp", "--dataset", "digits", "--limit", 100, "--epochs", 1, "--max-trials", 2)
+    code, _, err = call("tune", *arguments, "--set", "dropout=0.3", "--directory", tmp_path / "s")
+    assert code == 0, err
+    table = pd.read_csv(tmp_path / "s" / "trials.csv")
+    assert (table["dropout"] == 0.3).all()
+    assert table["learning_rate"].nunique() == 2
+
+
+def test_options_that_would_be_ignored_are_refused(call, tmp_path):
+    assert call("train", "--from-search", tmp_path, "--model", "cnn")[0] == 2
+    assert call("study", "run", "learning_rates", "--dataset", "mnist", "--output", tmp_path)[0] == 2
+
+
+def test_a_diverged_training_says_so(call, tmp_path):
+    bad = ("--learning-rate", 1e30, "--optimizer", "sgd", "--model", "mlp", "--dataset", "blobs", "--epochs", 2)
+    code, _, err = call("train", *bad, "--output", tmp_path / "run")
+    assert code == 0
+    assert "warning: training diverged" in err
+    assert "null" in (tmp_path / "run" / "result.json").read_text()

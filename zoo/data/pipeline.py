@@ -78,6 +78,7 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
         input_shape=spec[0].shape[1:],
         dtype=spec[0].dtype.as_numpy_dtype,
         scaling=Scaling.to_range(0, 1) if spec[0].dtype == tf.uint8 else Scaling(),
+        labels=labels,
         stream=lambda: dataset.unbatch().map(lambda x, y: (x, tf.reshape(y, []))),
     )
 
@@ -101,7 +102,7 @@ def _indexed(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bo
 
 
 def _gather(split: Split, batch_size: int, steps: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    inputs, labels = tf.constant(split.inputs), tf.constant(split.labels)
+    inputs, labels = split.tensors
 
     def examples(order: tf.Tensor) -> tf.data.Dataset:
         batches = tf.data.Dataset.range(steps).map(lambda step: order[step * batch_size : (step + 1) * batch_size])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,10 @@ class Split:
         files: Sequence[str] | None = None,
     ) -> None:
         self.size = size
-        self.class_names = tuple(class_names)
+        self.class_names = tuple(map(str, class_names))
+        for name in self.class_names:
+            if self.class_names.count(name) > 1 or not name.isprintable():
+                raise DataError(f"class names must differ and be printable. Received: {name!r}")
         self.input_shape = tuple(int(n) for n in input_shape)
         self.dtype = np.dtype(dtype)
         self.scaling = scaling
@@ -99,6 +103,8 @@ class Split:
         labels = checked_labels(labels, len(inputs))
         if inputs.dtype != np.uint8 and not np.issubdtype(inputs.dtype, np.floating):
             inputs = inputs.astype(np.float32)
+        if np.issubdtype(inputs.dtype, np.floating) and not np.isfinite(inputs).all():
+            raise DataError("the inputs hold NaN or infinite values; remove or replace them")
         if inputs.ndim == 3 and inputs.dtype == np.uint8:
             inputs = inputs[..., np.newaxis]  # grey images without a channel axis
         if class_names is None:
@@ -127,9 +133,16 @@ class Split:
         """Number of classes."""
         return len(self.class_names)
 
+    @functools.cached_property
+    def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """(stored inputs, labels) of a split in memory, made once for all pipelines and validations."""
+        import tensorflow as tf
+
+        return tf.constant(self.inputs), tf.constant(self.labels)
+
     def subset(self, indices: np.ndarray) -> Split:
         """The examples at `indices`, in that order; not for a stream."""
-        if self.labels is None:
+        if self.labels is None or self.stream is not None:
             raise UsageError("a stream can only be read from its beginning; load it with in_memory=True")
         files = None if self.files is None else [self.files[i] for i in indices]
         return Split(
@@ -260,6 +273,7 @@ class DataSplits:
                 if split
             },
             "input_range": list(input_range),
+            "class_names": list(train_split.class_names),
         }
         return cls(train_split, held_out, test_split or None, config)
 
@@ -275,7 +289,9 @@ def as_splits(data: Any) -> DataSplits:
     if isinstance(data, tuple) and len(data) == 2:
         return DataSplits.from_arrays(data)
     if hasattr(data, "element_spec"):
-        return DataSplits(as_split(data), None, None, {"dataset": str(data.element_spec)})
+        split = as_split(data)
+        identity = {"labels_sha256": hashlib.sha256(np.ascontiguousarray(split.labels).data).hexdigest()}
+        return DataSplits(split, None, None, {"dataset": str(data.element_spec), "size": len(split), **identity})
     raise UsageError(
         f"data must be DataSplits, (inputs, labels) or a batched tf.data.Dataset. Received: {type(data).__name__}"
     )

@@ -13,6 +13,7 @@ import pandas as pd
 import tensorflow as tf
 from sklearn import metrics
 
+from zoo.data.pipeline import scale
 from zoo.data.splits import Split, as_split
 from zoo.errors import UsageError
 from zoo.evaluation.intervals import wilson_interval
@@ -31,7 +32,8 @@ class Evaluation:
         confusion_matrix: (K, K) counts; rows are true classes.
         per_class: one row a class: precision, recall, f1, support.
         class_names: one name a class.
-        split: the data it was computed on.
+        images: (N, H, W, 1 or 3) uint8 images as stored, in the order of `predictions`, or `None` when the inputs are no
+            images.
     """
 
     accuracy: float
@@ -40,7 +42,7 @@ class Evaluation:
     confusion_matrix: np.ndarray
     per_class: pd.DataFrame
     class_names: tuple[str, ...]
-    split: Split
+    images: np.ndarray | None = None
 
     @property
     def num_examples(self) -> int:
@@ -51,15 +53,6 @@ class Evaluation:
     def accuracy_interval(self) -> tuple[float, float]:
         """95 % Wilson score interval of the accuracy (Wilson, 1927)."""
         return wilson_interval(int(self.predictions["correct"].sum()), self.num_examples)
-
-    @property
-    def images(self) -> np.ndarray | None:
-        """(N, H, W, 1 or 3) uint8 images as stored, or `None` when the inputs are no images."""
-        if self.split.dtype != np.uint8 or len(self.split.input_shape) != 3:
-            return None
-        if self.split.inputs is not None:
-            return self.split.inputs
-        return np.concatenate([x.numpy() for x, _ in self.split.stored_batches(256)])
 
 
 def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_size: int = 512) -> Evaluation:
@@ -87,13 +80,18 @@ def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_
         outputs = model(inputs, training=False)
         return class_probabilities(outputs, kind), log_probabilities(outputs, kind)
 
-    probabilities, logs, labels = [], [], []
-    for inputs, targets in split.batches(batch_size):
-        p, log_p = score(inputs)
+    are_images = split.dtype == np.uint8 and len(split.input_shape) == 3
+    probabilities, logs, labels, images = [], [], [], []
+    for stored, targets in split.stored_batches(batch_size):  # once: a stream may give another order the next time
+        p, log_p = score(scale(stored, split.scaling))
         probabilities.append(p.numpy())
         logs.append(log_p.numpy())
         labels.append(targets.numpy())
-    return summarize(np.concatenate(probabilities), np.concatenate(labels), split, np.concatenate(logs))
+        if are_images:
+            images.append(stored.numpy())
+    result = summarize(np.concatenate(probabilities), np.concatenate(labels), split, np.concatenate(logs))
+    result.images = np.concatenate(images) if are_images else None
+    return result
 
 
 def log_probabilities(outputs: tf.Tensor, kind: str) -> tf.Tensor:
@@ -146,7 +144,6 @@ def summarize(
             index=pd.Index(names, name="class"),
         ),
         class_names=names,
-        split=split,
     )
 
 

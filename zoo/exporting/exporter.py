@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.data.pipeline import scale
 from zoo.data.splits import Split, as_split
 from zoo.errors import ExportError, UsageError, unknown_name
 from zoo.exporting.serving import serving_model, write_saved_model
@@ -149,9 +150,8 @@ def _compare(
 
 
 def _model_probabilities(model: keras.Model, split: Split, examples: np.ndarray) -> np.ndarray:
-    """What the model itself says, through the pipeline that trained it, not through the exported scaling."""
-    batches = split.batches(len(examples))
-    inputs = next(iter(batches))[0]
+    """What the model itself says, with the scaling of the pipeline that trained it, not with the exported layer."""
+    inputs = scale(tf.constant(examples), split.scaling)
     return np.asarray(class_probabilities(model(inputs, training=False), known_output_kind(model)))
 
 

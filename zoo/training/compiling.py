@@ -90,7 +90,8 @@ def make_loss(model: keras.Model, name: str | None) -> keras.Loss:
     if kind not in (_OUTPUT_OF_LOSS[name], "unknown"):
         raise UsageError(f"loss={name!r} is for a {_OUTPUT_OF_LOSS[name]} output; that of {model.name!r} is {kind}")
     from_logits = name.endswith("_from_logits")
-    dtype = "float64" if model.outputs[0].dtype == "float64" else None  # a Keras loss casts to float32 unless told
+    is_float64 = kind != "unknown" and model.outputs[0].dtype == "float64"
+    dtype = "float64" if is_float64 else None  # a Keras loss casts to float32 unless told
     if name.startswith("binary"):
         return keras.losses.BinaryCrossentropy(from_logits=from_logits, dtype=dtype)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, dtype=dtype)

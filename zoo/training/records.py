@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,12 +15,14 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from zoo.storage import DirectoryLock, atomic_path, write_text
+from zoo.errors import ZooError
+from zoo.storage import DirectoryLock, atomic_path, write_json, write_text
 from zoo.training.recipe import Recipe
 from zoo.training.recorder import StepRecorder
 from zoo.training.validation import Validations
 
 _FIRST = ("loss", "data_loss", "accuracy")  # the columns that the history opens with
+_VALIDATION_COLUMNS = ["phase", "epoch", "step", "val_loss", "val_data_loss", "val_accuracy"]
 _SAVE_EVERY = 5.0  # seconds between two writes of tables and best weights: what a killed process loses at most
 
 
@@ -52,11 +53,12 @@ class EpochRecords(keras.callbacks.Callback):
         self._earlier_validations, self._validations = self.validations, validations
         self._phase, self._recipe, self._recorder, self._num_examples = phase, recipe, recorder, num_examples
 
-    def steps_table(self) -> pd.DataFrame:
-        """One row a gradient step: step, loss, data_loss."""
-        table = pd.DataFrame(self.steps, columns=["loss", "data_loss"], dtype=float)
-        table.insert(0, "step", np.arange(len(table)))
-        return table
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """`history`, `steps` and `validations` as `TrainingRun` has them."""
+        steps = pd.DataFrame(self.steps, columns=["loss", "data_loss"], dtype=float)
+        steps.insert(0, "step", np.arange(len(steps)))
+        validations = pd.DataFrame(self.validations, columns=_VALIDATION_COLUMNS)
+        return {"history": pd.DataFrame(self.epochs), "steps": steps, "validations": validations}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         self._started = time.monotonic()
@@ -78,15 +80,17 @@ class EpochRecords(keras.callbacks.Callback):
 class RunFolder:
     """The folder of a run while it trains: locked, configuration written first, tables and best weights as it goes."""
 
-    def __init__(
-        self, directory: Path, config: dict[str, Any], lock: DirectoryLock, write_json: Callable[[Path, Any], Path]
-    ) -> None:
-        self.directory, self._config, self._lock, self._write_json = directory, config, lock, write_json
+    def __init__(self, directory: Path, config: dict[str, Any]) -> None:
+        self.directory, self._config = directory, config
 
     def __enter__(self) -> RunFolder:
         self._stack = contextlib.ExitStack()
-        self._stack.enter_context(self._lock)
-        self._write_json(self.directory / "config.json", self._config)
+        self._stack.enter_context(DirectoryLock(self.directory))
+        if (self.directory / "config.json").exists():
+            self._stack.close()
+            state = "a finished" if (self.directory / "result.json").exists() else "an unfinished"
+            raise ZooError(f"{self.directory} holds {state} run already; choose another folder, or delete it")
+        write_json(self.directory / "config.json", self._config)
         logs = self.directory / "tensorboard"
         self._writers = {kind: tf.summary.create_file_writer(str(logs / kind)) for kind in ("train", "validation")}
         for writer in self._writers.values():
@@ -128,7 +132,8 @@ class _FolderCallback(keras.callbacks.Callback):
 
     def _save(self) -> None:
         directory = self._folder.directory
-        write_text(directory / "history.csv", pd.DataFrame(self._records.epochs).to_csv(index=False))
+        for name, table in self._records.tables().items():
+            write_text(directory / f"{name}.csv", table.to_csv(index=False))
         best = self._validations.best if self._validations else None
         if best is not None and best is not self._saved_best:
             assert self._validations is not None

@@ -12,11 +12,9 @@ from typing import Any
 import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
-import pandas as pd
 
 from zoo.data.splits import DataSplits, as_splits
-from zoo.errors import UsageError, ZooError
-from zoo.storage import DirectoryLock, write_json
+from zoo.errors import UsageError
 from zoo.training.compiling import compile_model, make_accuracy, make_loss, trainable_names
 from zoo.training.progress import ProgressBar
 from zoo.training.recipe import Recipe, as_recipes
@@ -42,8 +40,8 @@ def train(
 
     Args:
         model: any Keras model that maps inputs to class probabilities or logits.
-        data: `DataSplits`, an (inputs, labels) pair of arrays, or a batched `tf.data.Dataset` (training only). The test
-            split is not looked at.
+        data: `DataSplits`, an (inputs, labels) pair of arrays, or a batched `tf.data.Dataset` (training only; it is batched
+            again as the recipe says). The test split is not looked at.
         recipe: one recipe, or a sequence of phases.
         output_dir: the run folder to write: config.json, model.keras, history.csv, steps.csv, validations.csv,
             curves.png, best.weights.h5, result.json and tensorboard/. `None` writes nothing.
@@ -72,7 +70,7 @@ def train(
         "versions": versions(),
     }
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(_run_folder(Path(output_dir), config)) if output_dir is not None else None
+        folder = stack.enter_context(RunFolder(Path(output_dir), config)) if output_dir is not None else None
         records = EpochRecords()
         for phase, phase_recipe in enumerate(recipes):
             validations = _train_phase(model, data, phase_recipe, phase, records, folder, callbacks, verbose)
@@ -80,9 +78,7 @@ def train(
         run = TrainingRun(
             model=model,
             config=config,
-            history=pd.DataFrame(records.epochs),
-            steps=records.steps_table(),
-            validations=pd.DataFrame(records.validations, columns=_VALIDATION_COLUMNS),
+            **records.tables(),
             metrics=_final_metrics(records, best if recipes[-1].patience is not None else None),
             best=best,
             stopped_early=bool(validations and validations.stopped_early),
@@ -92,9 +88,6 @@ def train(
         if folder:
             write_finished(folder.directory, run)
     return run
-
-
-_VALIDATION_COLUMNS = ["phase", "epoch", "step", "val_loss", "val_data_loss", "val_accuracy"]
 
 
 def _train_phase(
@@ -161,13 +154,6 @@ def _check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) 
             raise UsageError(f"patience={recipe.patience} needs validation data; load them with validation=0.1")
         if recipe.drop_remainder and recipe.batch_size > len(data.train):
             raise UsageError(f"batch_size={recipe.batch_size} with drop_remainder leaves no batch of {len(data.train)}")
-
-
-def _run_folder(directory: Path, config: dict[str, Any]) -> RunFolder:
-    if (directory / "config.json").exists():
-        state = "a finished" if (directory / "result.json").exists() else "an unfinished"
-        raise ZooError(f"{directory} holds {state} run already; choose another folder, or delete it")
-    return RunFolder(directory, config, DirectoryLock(directory), write_json)
 
 
 def _model_config(model: keras.Model) -> dict[str, Any]:

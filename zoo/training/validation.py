@@ -39,7 +39,7 @@ class Validator:
         if (
             split.inputs is not None
         ):  # slices in the graph: a tf.data iterator a validation would cost more than the model
-            stored, targets, scaling = tf.constant(split.inputs), tf.constant(split.labels), split.scaling
+            (stored, targets), scaling = split.tensors, split.scaling
 
             @tf.function
             def total_loss() -> tf.Tensor:

@@ -211,3 +211,10 @@ def test_arrays_need_not_hold_the_last_class(points):
     inputs, labels = points
     score = zoo.evaluate(fixed("softmax", KERNEL, BIAS), (inputs[labels < 2], labels[labels < 2]))
     assert score.confusion_matrix.shape == (3, 3)
+
+
+def test_a_shuffled_dataset_keeps_images_and_scores_together():
+    pixels, labels = np.repeat(np.arange(2, dtype=np.uint8) * 255, 40)[:, None, None, None], np.repeat([0, 1], 40)
+    dataset = tf.data.Dataset.from_tensor_slices((pixels, labels)).shuffle(80).batch(16)
+    score = zoo.evaluate(zoo.build("softmax", (1, 1, 1), 2), dataset)
+    np.testing.assert_array_equal(score.images.ravel() // 255, score.predictions["true"].astype(int))

@@ -12,6 +12,7 @@ import zoo.startup
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import zoo
 from zoo.errors import ExportError, UsageError
@@ -335,3 +336,10 @@ def test_a_bfloat16_model_can_be_exported(tmp_path):
     data = zoo.load_dataset(**DIGITS)
     model = trained_looking("cnn", data, {"filters": 4, "units": 8, "dtype": "mixed_bfloat16"})
     zoo.export(model, tmp_path / "e", check_with=data.test)
+
+
+def test_a_shuffled_dataset_certifies_too(tmp_path):
+    pixels, labels = np.arange(80, dtype=np.uint8)[:, None, None, None], np.repeat([0, 1], 40)
+    dataset = tf.data.Dataset.from_tensor_slices((pixels, labels)).shuffle(80).batch(16)
+    certificate = zoo.export(zoo.build("softmax", (1, 1, 1), 2), tmp_path / "e", formats="keras", check_with=dataset)
+    assert certificate.checks["keras"]["max_abs_difference"] < 1e-6

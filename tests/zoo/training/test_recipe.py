@@ -27,7 +27,6 @@ recipes = st.builds(
     shuffle=st.booleans(),
     drop_remainder=st.booleans(),
     augment=st.lists(st.sampled_from(["flip", "crop", "noise"]), unique=True),
-    validation_freq=st.integers(1, 9),
     validate_every_steps=st.none() | st.integers(1, 1000),
     patience=st.none() | st.integers(1, 20),
     monitor=st.sampled_from(sorted(MONITORS)),
@@ -136,3 +135,8 @@ def test_a_recipe_needs_no_tensorflow():
     program = "import sys, zoo; zoo.Recipe(epochs=3); print('tensorflow' in sys.modules or 'keras' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_validation_goes_by_epochs_or_by_steps_not_by_both():
+    with pytest.raises(UsageError, match="not both"):
+        zoo.Recipe(validation_freq=3, validate_every_steps=4)
