@@ -98,12 +98,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_model(args: argparse.Namespace) -> None:
-    """Sets the default model, and answers an unknown one before anything heavy is imported."""
+    """Sets the default model, and answers unknown names before data are read."""
     from zoo.errors import unknown_name
 
     args.model = args.model or "cnn"
     if args.model not in zoo.list_models():
         raise unknown_name("model", args.model, zoo.list_models())
+    if args.set:
+        from zoo.models.catalog import check_options
+
+        check_options(args.model, model_options(args))
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
