@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tuning import checkpoints, curves
+from tuning import checkpoints
 from tuning.journal import read_journal
 from tuning.parameters import decode
 from zoo import storage
 from zoo.errors import ZooError
+from zoo.reporting import figures
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class SearchResult:
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Draws the objective against trial, seconds and epochs, with the best so far, as .png, .svg or .pdf."""
-        figure = curves.search_figure(self.table, self.objective, self.direction)
+        figure = figures.plot_search(self, against=("trial", "seconds", "epochs"))
         with storage.atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=120)
         return Path(path)
