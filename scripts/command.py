@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -21,7 +22,11 @@ from zoo.training.recipe import OPTIMIZERS, SCHEDULES
 
 
 def run(
-    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], None], argv: Sequence[str] | None
+    parser: argparse.ArgumentParser,
+    action: Callable[[argparse.Namespace], None],
+    argv: Sequence[str] | None,
+    *,
+    when_interrupted: str = "interrupted",
 ) -> int:
     """Parses, acts, and turns errors into one line and an exit code: 2 for wrong usage, 1 for failure."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -36,7 +41,7 @@ def run(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("interrupted; a search continues when the same command is run again", file=sys.stderr)
+        print(when_interrupted, file=sys.stderr)
         return 130
     except Exception as error:
         if args.debug:
@@ -61,17 +66,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--limit", type=int, metavar="N", help="keep the first N training examples in file order")
     group.add_argument("--classes", nargs="+", metavar="CLASS", help="keep these classes, renumbered in this order")
-    group.add_argument("--validation", default="0.1", metavar="SHARE", help="fraction, count, 'test' or 'none' (0.1)")
+    group.add_argument("--validation", metavar="SHARE", help="fraction, count, 'test' or 'none' (0.1)")
     group.add_argument("--image-size", type=int, metavar="PIXELS", help="resize images to this height and width")
     group.add_argument("--color-mode", choices=("grayscale", "rgb"), help="convert images")
-    group.add_argument(
-        "--input-range", nargs=2, type=float, default=(0.0, 1.0), metavar=("LOW", "HIGH"), help="pixel range (0 1)"
-    )
+    group.add_argument("--input-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="pixel range (0 1)")
 
 
 def load_data(args: argparse.Namespace) -> zoo.DataSplits:
     """The data that the options of `add_data_options` name."""
-    validation: Any = None if args.validation == "none" else literal(args.validation)
+    validation: Any = 0.1 if args.validation is None else literal(args.validation)
     return zoo.load_dataset(
         args.dataset or "digits",
         seed=args.seed or 0,
@@ -80,7 +83,7 @@ def load_data(args: argparse.Namespace) -> zoo.DataSplits:
         validation=validation,
         image_size=args.image_size,
         color_mode=args.color_mode,
-        input_range=tuple(args.input_range),
+        input_range=tuple(args.input_range or (0.0, 1.0)),
     )
 
 
@@ -129,8 +132,6 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
 
 def recipe_from(args: argparse.Namespace, base: zoo.Recipe | None = None) -> zoo.Recipe:
     """The recipe that the options of `add_recipe_options` give, over `base`."""
-    import dataclasses
-
     names = (
         "optimizer",
         "learning_rate",

@@ -55,7 +55,7 @@ def _from_search(args: argparse.Namespace) -> tuple[str, dict[str, Any], zoo.Rec
     import tuning
 
     directory = Path(args.from_search)
-    for option in ("model", "dataset", "limit", "classes", "image_size", "color_mode"):
+    for option in ("model", "dataset", "limit", "classes", "validation", "image_size", "color_mode", "input_range"):
         if getattr(args, option) is not None:
             raise zoo.UsageError(f"--{option.replace('_', '-')} comes from the search; leave it out with --from-search")
     result = tuning.load_result(directory)

@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     group.add_argument("--max-epochs", type=int, metavar="N", help="epochs of one trial at most")
     group.add_argument("--max-seconds", type=float, metavar="S", help="stop asking for trials after this time")
     group.add_argument("--directory", metavar="DIR", help="journal, table and best model (runs/DATASET-MODEL-METHOD)")
-    return command.run(parser, tune, argv)
+    again = "interrupted; the same command continues the search"
+    return command.run(parser, tune, argv, when_interrupted=again)
 
 
 def tune(args: argparse.Namespace) -> None:

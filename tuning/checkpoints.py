@@ -37,7 +37,7 @@ class BestModel:
         """Ends what a crash interrupted, given the journal's best trial."""
         if best is not None and _holds(self.candidate(best["number"]), best):
             self.promote(best["number"])
-        for pattern in ("candidate-*.keras", ".candidate-*.keras"):  # whole ones, and those that a crash cut short
+        for pattern in ("candidate-*.keras", ".*.keras"):  # whole ones, and those that a crash cut short
             for left_over in self.folder.glob(pattern):
                 left_over.unlink()
 

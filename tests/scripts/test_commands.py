@@ -162,6 +162,7 @@ def test_set_fixes_one_option_and_searches_the_others(call, tmp_path):
 
 def test_options_that_would_be_ignored_are_refused(call, tmp_path):
     assert call("train", "--from-search", tmp_path, "--model", "cnn")[0] == 2
+    assert call("train", "--from-search", tmp_path, "--validation", "0.2")[0] == 2
     assert call("study", "run", "learning_rates", "--dataset", "mnist", "--output", tmp_path)[0] == 2
 
 

@@ -41,7 +41,7 @@ def scaled_batches(
         if shuffle:
             examples = examples.shuffle(min(len(split), 4096), seed=seed, reshuffle_each_iteration=True)
         batches = examples.batch(batch_size, drop_remainder=drop_remainder)
-        steps = len(split) // batch_size if drop_remainder else -(-len(split) // batch_size)
+        steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
     batches = batches.map(lambda x, y: (scale(x, split.scaling), y), num_parallel_calls=2, deterministic=True)
     if augment:
@@ -86,7 +86,7 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
 def _indexed(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int) -> tf.data.Dataset:
     """Batches in an order of indices: gathered from memory, or decoded from files."""
     count = len(split)
-    steps = count // batch_size if drop_remainder else -(-count // batch_size)
+    steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
     examples = (
         _gather(split, batch_size, steps) if split.inputs is not None else _decode(split, batch_size, drop_remainder)
     )

@@ -133,6 +133,10 @@ class Split:
         """Number of classes."""
         return len(self.class_names)
 
+    def num_batches(self, batch_size: int, *, drop_remainder: bool = False) -> int:
+        """How many batches `batches` gives."""
+        return self.size // batch_size if drop_remainder else -(-self.size // batch_size)
+
     @functools.cached_property
     def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
         """(stored inputs, labels) of a split in memory, made once for all pipelines and validations."""

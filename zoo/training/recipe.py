@@ -91,12 +91,11 @@ class Recipe:
         _check_count("seed", self.seed, least=0)
         if self.validate_every_steps is not None and self.validation_freq != 1:
             raise UsageError("give validation_freq (epochs) or validate_every_steps (global steps), not both")
+        # Tuples, so that a recipe read from JSON equals the one written.
         names = (self.augment,) if isinstance(self.augment, str) else self.augment or ()
         for name in names:
             _check_name("augmentation", name, AUGMENTATIONS)
-        object.__setattr__(
-            self, "augment", tuple(names)
-        )  # tuples, so that a recipe read from JSON equals the one written
+        object.__setattr__(self, "augment", tuple(names))
         if self.trainable is not None and not isinstance(self.trainable, str):
             names = self.trainable if isinstance(self.trainable, Sequence) else ()
             if not names or not all(isinstance(name, str) for name in names):

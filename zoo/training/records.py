@@ -16,9 +16,10 @@ import pandas as pd
 import tensorflow as tf
 
 from zoo.errors import ZooError
-from zoo.storage import DirectoryLock, atomic_path, write_json, write_text
+from zoo.storage import DirectoryLock, atomic_path, write_json
 from zoo.training.recipe import Recipe
 from zoo.training.recorder import StepRecorder
+from zoo.training.run import write_tables
 from zoo.training.validation import Validations
 
 _FIRST = ("loss", "data_loss", "accuracy")  # the columns that the history opens with
@@ -131,9 +132,7 @@ class _FolderCallback(keras.callbacks.Callback):
         self._save()
 
     def _save(self) -> None:
-        directory = self._folder.directory
-        for name, table in self._records.tables().items():
-            write_text(directory / f"{name}.csv", table.to_csv(index=False))
+        write_tables(self._folder.directory, self._records.tables())
         best = self._validations.best if self._validations else None
         if best is not None and best is not self._saved_best:
             assert self._validations is not None

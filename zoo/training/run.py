@@ -63,10 +63,13 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
-def write_tables(directory: Path, run: TrainingRun) -> None:
+_TABLES = ("history", "steps", "validations")
+
+
+def write_tables(directory: Path, tables: dict[str, pd.DataFrame]) -> None:
     """Writes history.csv, steps.csv and validations.csv."""
-    for name in ("history", "steps", "validations"):
-        write_text(directory / f"{name}.csv", getattr(run, name).to_csv(index=False))
+    for name in _TABLES:
+        write_text(directory / f"{name}.csv", tables[name].to_csv(index=False))
 
 
 def write_finished(directory: Path, run: TrainingRun) -> None:
@@ -75,7 +78,7 @@ def write_finished(directory: Path, run: TrainingRun) -> None:
 
     with atomic_path(directory / "model.keras") as temporary:
         run.model.save(temporary)
-    write_tables(directory, run)
+    write_tables(directory, {name: getattr(run, name) for name in _TABLES})
     with atomic_path(directory / "curves.png") as temporary:
         temporary.write_bytes(figure_png(plot_curves(run)))
     facts = {name: getattr(run, name) for name in ("metrics", "best", "stopped_early", "seconds")}
@@ -99,7 +102,7 @@ def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-        tables: dict[str, Any] = {n: pd.read_csv(directory / f"{n}.csv") for n in ("history", "steps", "validations")}
+        tables: dict[str, Any] = {n: pd.read_csv(directory / f"{n}.csv") for n in _TABLES}
     except FileNotFoundError as error:
         raise ZooError(f"{directory} holds no finished run: {error.filename} is missing") from None
     except ValueError as error:

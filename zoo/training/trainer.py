@@ -79,7 +79,7 @@ def train(
             model=model,
             config=config,
             **records.tables(),
-            metrics=_final_metrics(records, best if recipes[-1].patience is not None else None),
+            metrics=_final_metrics(records, validations, best if recipes[-1].patience is not None else None),
             best=best,
             stopped_early=bool(validations and validations.stopped_early),
             seconds=time.monotonic() - started,
@@ -100,7 +100,7 @@ def _train_phase(
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: bool,
 ) -> Validations | None:
-    steps = len(data.train) // recipe.batch_size if recipe.drop_remainder else -(-len(data.train) // recipe.batch_size)
+    steps = data.train.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
     by_batch = recipe.validate_every_steps is not None or any(_has_batch_hook(c) for c in callbacks)
     compile_model(
         model,
@@ -181,11 +181,13 @@ def _has_batch_hook(callback: keras.callbacks.Callback) -> bool:
     return any(h in own or getattr(type(callback), h) is not getattr(keras.callbacks.Callback, h) for h in hooks)
 
 
-def _final_metrics(records: EpochRecords, restored: dict[str, Any] | None) -> dict[str, float]:
+def _final_metrics(
+    records: EpochRecords, validations: Validations | None, restored: dict[str, Any] | None
+) -> dict[str, float]:
     """Measures of the weights that the model holds: those of the restored validation's epoch, or the last."""
     rows = records.epochs
     row = next(r for r in rows if r["epoch"] == restored["epoch"]) if restored else rows[-1]
     measures = {k: v for k, v in row.items() if k in ("loss", "data_loss", "accuracy")}
-    newest = restored or (records.validations[-1] if records.validations else {})
-    measures |= {k: v for k, v in newest.items() if k.startswith("val_")}
+    if validations:
+        measures |= {k: v for k, v in validations.final.items() if k.startswith("val_")}
     return {**measures, "epochs": len(rows)}

@@ -36,9 +36,8 @@ class Validator:
             accuracy.update_state(labels, outputs)
             return tf.cast(loss(labels, outputs), tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64)
 
-        if (
-            split.inputs is not None
-        ):  # slices in the graph: a tf.data iterator a validation would cost more than the model
+        if split.inputs is not None:
+            # Slices in the graph: a tf.data iterator for every validation would cost more than a small model.
             (stored, targets), scaling = split.tensors, split.scaling
 
             @tf.function
@@ -79,6 +78,7 @@ class Validations(keras.callbacks.Callback):
         best: the record with the best `monitor`, or `None`.
         best_weights: the weights it was measured on.
         stopped_early: whether patience ran out.
+        final: the measures of the weights that the model holds at the end of training.
     """
 
     def __init__(self, validator: Validator, recipe: Recipe, phase: int, first_step: int) -> None:
@@ -90,14 +90,20 @@ class Validations(keras.callbacks.Callback):
         self.best: dict[str, Any] | None = None
         self.best_weights: list[np.ndarray] | None = None
         self.stopped_early = False
+        self.final: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         if (epoch + 1) % self._recipe.validation_freq == 0 and logs is not None:
             logs.update(self._record(epoch))  # callbacks after this one see it, as under `fit(validation_data=...)`
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
-        if self._recipe.patience is not None and self.best_weights is not None:
+        if self._recipe.patience is not None and self.best is not None:
             self.model.set_weights(self.best_weights)
+            self.final = self.best
+        elif self.records and self.records[-1]["step"] == self._last_step():
+            self.final = self.records[-1]
+        else:  # the last steps came after the last validation
+            self.final = self._validate()
 
     def _last_step(self) -> int:
         return self._first_step + int(self.model.optimizer.iterations) - 1

@@ -140,3 +140,10 @@ def test_a_recipe_needs_no_tensorflow():
 def test_validation_goes_by_epochs_or_by_steps_not_by_both():
     with pytest.raises(UsageError, match="not both"):
         zoo.Recipe(validation_freq=3, validate_every_steps=4)
+
+
+def test_the_recipe_knows_every_augmentation():
+    from zoo.data import augment
+    from zoo.training import recipe
+
+    assert tuple(augment.AUGMENTATIONS) == recipe.AUGMENTATIONS

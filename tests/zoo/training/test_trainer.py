@@ -516,3 +516,12 @@ def test_the_model_in_the_run_is_the_one_given(blobs):
     probabilities = np.asarray(class_probabilities(model(blobs.validation.inputs), "sigmoid"))
     accuracy = np.mean(probabilities.argmax(axis=1) == blobs.validation.labels)
     assert run.metrics["val_accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("when", [{"validate_every_steps": 4}, {"validation_freq": 2}])
+def test_final_metrics_are_those_of_the_final_weights(blobs, when):
+    model = zoo.build("softmax", (2,), 2)
+    run = train(model, blobs, sgd(epochs=3, **when))
+    expected = model.evaluate(blobs.validation.batches(64), verbose=0, return_dict=True)
+    assert run.metrics["val_loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert run.metrics["val_loss"] != run.validations["val_loss"].iloc[-1]
