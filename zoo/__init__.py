@@ -12,7 +12,8 @@ from zoo.version import __version__
 
 if TYPE_CHECKING:
     from zoo.data.datasets import list_datasets, load_dataset
-    from zoo.data.splits import DataSplits, Split
+    from zoo.data.split import Split
+    from zoo.data.splits import DataSplits
     from zoo.errors import DataError, ExportError, LockedError, UsageError, ZooError
     from zoo.evaluation.scoring import Evaluation, evaluate
     from zoo.exporting.exporter import Certificate, export
@@ -32,7 +33,7 @@ _PUBLIC = {
     "list_datasets": "zoo.data.datasets",
     "load_dataset": "zoo.data.datasets",
     "DataSplits": "zoo.data.splits",
-    "Split": "zoo.data.splits",
+    "Split": "zoo.data.split",
     "list_models": "zoo.models.catalog",
     "build": "zoo.models.catalog",
     "Recipe": "zoo.training.recipe",

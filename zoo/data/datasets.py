@@ -12,7 +12,8 @@ import numpy as np
 from zoo.data import folder, tfds_source
 from zoo.data.images import ImageOptions
 from zoo.data.labels import class_indices
-from zoo.data.splits import DataSplits, Scaling, Split, split_validation
+from zoo.data.split import Scaling, Split
+from zoo.data.splits import DataSplits, split_validation
 from zoo.errors import DataError, UsageError, unknown_name
 
 # name -> (where from, what it is). Any other TFDS image-classification name works too.

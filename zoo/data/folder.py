@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.images import ImageOptions, image_header, read_image
-from zoo.data.splits import Split
+from zoo.data.split import Split
+from zoo.data.store import Store
 from zoo.errors import DataError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -99,18 +100,18 @@ def _split(
     files: list[Path], labels: np.ndarray, class_names: list[str], shape: tuple[int, int, int], options: ImageOptions
 ) -> Split:
     size, channels = (shape[0], shape[1]), shape[2]
-    inputs = None
+    store = None
     if options.holds_in_memory(len(files), shape):
-        inputs = np.empty((len(files), *shape), np.uint8)
+        store = Store.empty((len(files), *shape), np.uint8)
         for i, file in enumerate(files):
-            inputs[i] = read_image(file, size, channels)
+            store.array[i] = read_image(file, size, channels)
     return Split(
         size=len(files),
         class_names=class_names,
         input_shape=shape,
         dtype=np.uint8,
         scaling=options.scaling,
-        inputs=inputs,
+        store=store,
         labels=labels,
         files=[str(f) for f in files],
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from zoo.data.splits import Scaling
+from zoo.data.split import Scaling
 from zoo.errors import DataError
 
 _IN_MEMORY_LIMIT = 2**30  # bytes of uint8 pixels

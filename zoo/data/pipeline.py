@@ -6,9 +6,7 @@ operation each, which is what makes this several times faster than mapping singl
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import zoo.startup  # noqa: F401  (before TensorFlow)
 
@@ -16,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment as augmentation
-from zoo.data.images import read_image
 from zoo.data.labels import checked_labels
-from zoo.data.splits import Scaling, Split
+from zoo.data.split import Scaling, Split
+from zoo.data.streaming import decoded, streamed
 from zoo.errors import DataError, UsageError
 
 
@@ -34,15 +32,7 @@ def scaled_batches(
     """See `Split.batches`."""
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
-    if split.stream is None:
-        batches = _indexed(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed)
-    else:
-        examples = _stream(split)
-        if shuffle:
-            examples = examples.shuffle(min(len(split), 4096), seed=seed, reshuffle_each_iteration=True)
-        batches = examples.batch(batch_size, drop_remainder=drop_remainder)
-        steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
-        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+    batches = _batches(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed)
     batches = batches.map(lambda x, y: (scale(x, split.scaling), y), num_parallel_calls=2, deterministic=True)
     if augment:
         batches = augmentation.apply(batches, augment, seed)
@@ -51,9 +41,7 @@ def scaled_batches(
 
 def stored_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """See `Split.stored_batches`."""
-    if split.stream is None:
-        return _indexed(split, batch_size, shuffle=False, drop_remainder=False, seed=0)
-    return _stream(split).batch(batch_size)
+    return _batches(split, batch_size, shuffle=False, drop_remainder=False, seed=0)
 
 
 def scale(inputs: tf.Tensor, scaling: Scaling) -> tf.Tensor:
@@ -83,55 +71,65 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
     )
 
 
-def _indexed(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int) -> tf.data.Dataset:
-    """Batches in an order of indices: gathered from memory, or decoded from files."""
-    count = len(split)
+class MemoryBatches:
+    """Batches of a split in memory as operations of a graph: an order, and a gather a batch.
+
+    `Split.batches` makes a dataset of them; `zoo.training` runs them inside the graph of an epoch.
+
+    Args:
+        split: a split in memory.
+        batch_size: examples a batch.
+        shuffle: whether each pass has an order of its own.
+        drop_remainder: whether a last partial batch is left out.
+
+    Attributes:
+        steps: batches a pass.
+    """
+
+    def __init__(self, split: Split, batch_size: int, *, shuffle: bool = False, drop_remainder: bool = False) -> None:
+        assert split.store is not None
+        self._store, self._batch_size, self._shuffle = split.store.tensor, batch_size, shuffle
+        self._rows, self._labels = tf.constant(split.rows), tf.constant(split.labels)
+        self.steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
+
+    def order(self, seed: int | tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(rows of the store, labels) in the order of pass `number`."""
+        if not self._shuffle:
+            return self._rows, self._labels
+        order = shuffled(len(self._rows), seed, number)
+        return tf.gather(self._rows, order), tf.gather(self._labels, order)
+
+    def batch(self, order: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(stored inputs, labels) of batch `step` of a pass in `order`."""
+        rows, labels = order
+        start = tf.cast(step, tf.int32) * self._batch_size
+        with tf.device("CPU"):  # where the data are: a batch goes to an accelerator, not the store
+            inputs = tf.gather(self._store, rows[start : start + self._batch_size])
+        return inputs, labels[start : start + self._batch_size]
+
+
+def shuffled(count: int, seed: int | tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """(count,) a permutation that the seed and the number of the pass decide."""
+    draw = tf.random.fold_in(tf.stack([tf.cast(seed, tf.int64), 0]), tf.cast(number, tf.int64))
+    return tf.random.experimental.stateless_shuffle(tf.range(count), draw)
+
+
+def _batches(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int) -> tf.data.Dataset:
+    """Batches of (stored inputs, labels): gathered from memory, decoded from files, or read from a stream."""
+    if split.stream is not None:
+        return streamed(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed)
+    if split.store is not None:
+        memory = MemoryBatches(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder)
+
+        def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+            order = memory.order(seed, number)
+            steps = tf.data.Dataset.range(memory.steps)
+            return steps.map(lambda step: memory.batch(order, step), num_parallel_calls=2, deterministic=True)
+    else:
+        examples = decoded(split, batch_size, drop_remainder)
+
+        def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+            return examples(shuffled(len(split), seed, number) if shuffle else tf.range(len(split)))
+
     steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
-    examples = (
-        _gather(split, batch_size, steps) if split.inputs is not None else _decode(split, batch_size, drop_remainder)
-    )
-
-    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        order = tf.range(count)
-        if shuffle:
-            order = tf.random.experimental.stateless_shuffle(order, tf.random.fold_in([seed, 0], number))
-        return examples(order)
-
-    whole = augmentation.passes().flat_map(one_pass)
-    return whole.apply(tf.data.experimental.assert_cardinality(steps))
-
-
-def _gather(split: Split, batch_size: int, steps: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    inputs, labels = split.tensors
-
-    def examples(order: tf.Tensor) -> tf.data.Dataset:
-        batches = tf.data.Dataset.range(steps).map(lambda step: order[step * batch_size : (step + 1) * batch_size])
-        return batches.map(
-            lambda i: (tf.gather(inputs, i), tf.gather(labels, i)), num_parallel_calls=2, deterministic=True
-        )
-
-    return examples
-
-
-def _decode(split: Split, batch_size: int, drop_remainder: bool) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    files, labels = tf.constant(split.files), tf.constant(split.labels)
-    height, width, channels = split.input_shape
-
-    def read(name: bytes) -> np.ndarray:
-        return read_image(Path(os.fsdecode(name)), (height, width), channels)
-
-    def example(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = tf.numpy_function(read, [files[index]], tf.uint8, stateful=False)
-        return tf.ensure_shape(image, split.input_shape), labels[index]
-
-    def examples(order: tf.Tensor) -> tf.data.Dataset:
-        singles = tf.data.Dataset.from_tensor_slices(order)
-        decoded = singles.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return decoded.batch(batch_size, drop_remainder=drop_remainder)
-
-    return examples
-
-
-def _stream(split: Split) -> tf.data.Dataset:
-    assert split.stream is not None
-    return split.stream().map(lambda x, y: (x, tf.cast(y, tf.int32)), num_parallel_calls=2, deterministic=True)
+    return augmentation.passes().flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))

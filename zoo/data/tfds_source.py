@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from zoo.data.images import ImageOptions
-from zoo.data.splits import DataSplits, Split, split_validation
+from zoo.data.split import Split
+from zoo.data.splits import DataSplits, split_validation
+from zoo.data.store import Store
 from zoo.errors import DataError, UsageError, ZooError
 
 # data sets whose TFDS key is the place in the source's training file, and its first labels, by which that is verified
@@ -44,6 +46,8 @@ def load(name: str, options: ImageOptions, config: dict[str, Any]) -> DataSplits
         train, test = source.read("").subset(np.arange(train_end)), source.read_test()
         if config["classes"] is not None:
             train, test = pick_classes(train, config["classes"]), pick_classes(test, config["classes"])
+        train.compact()  # what limit and classes left out is freed
+        test.compact()
         train, held_out = split_validation(train, config["validation"], test, config["seed"])
         return DataSplits(train, held_out, test, config)
     if config["classes"] is not None:
@@ -105,25 +109,28 @@ class _Source:
         return self._read(f"train{part}")
 
     def _read(self, instruction: str) -> Split:
-        inputs, labels, stream = None, None, None
+        store, rows, labels, stream = None, None, None, None
         count = self.builder.info.splits[instruction].num_examples
         if self.in_memory:
-            inputs, labels = np.empty((count, *self.shape), np.uint8), np.empty(count, np.int32)
+            store, labels = Store.empty((count, *self.shape), np.uint8), np.empty(count, np.int32)
             start = 0
             for x, y in self._examples(instruction).batch(2048).as_numpy_iterator():
-                inputs[start : start + len(x)], labels[start : start + len(x)] = x, y
+                store.array[start : start + len(x)], labels[start : start + len(x)] = x, y
                 start += len(x)
-            order = self._source_order(instruction, labels)
-            inputs, labels = inputs[order], labels[order]
+            rows = self._source_order(instruction, labels)
+            labels = labels[rows]
         else:
-            stream = lambda: self._examples(instruction)  # noqa: E731
+            from zoo.data.streaming import RepeatableStream
+
+            stream = RepeatableStream(lambda: self._examples(instruction))
         return Split(
             size=count,
             class_names=self.class_names,
             input_shape=self.shape,
             dtype=np.uint8,
             scaling=self.options.scaling,
-            inputs=inputs,
+            store=store,
+            rows=rows,
             labels=labels,
             stream=stream,
         )
@@ -131,7 +138,9 @@ class _Source:
     def _examples(self, instruction: str):  # type: ignore[no-untyped-def]  # a tf.data.Dataset
         import tensorflow as tf
 
-        config = self.tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)  # cycle 1: file order
+        config = self.tfds.ReadConfig(try_autocache=False)  # a stream takes turns at 16 shards, always in one order
+        if self.in_memory:
+            config.interleave_cycle_length = 1  # file order
         examples = self.builder.as_dataset(
             split=instruction, as_supervised=True, shuffle_files=False, read_config=config
         )

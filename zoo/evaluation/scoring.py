@@ -14,10 +14,10 @@ import tensorflow as tf
 from sklearn import metrics
 
 from zoo.data.pipeline import scale
-from zoo.data.splits import Split, as_split
+from zoo.data.split import Split, as_split
 from zoo.errors import UsageError
 from zoo.evaluation.intervals import wilson_interval
-from zoo.models.outputs import class_probabilities, known_output_kind
+from zoo.models.outputs import class_probabilities, known_output_kind, operand_of
 
 
 @dataclasses.dataclass
@@ -97,9 +97,9 @@ def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_
 def log_probabilities(outputs: tf.Tensor, kind: str) -> tf.Tensor:
     """(N, K) logarithms of class probabilities, from the logits where the graph has them, so that none is clipped."""
     if kind in ("softmax", "logits"):
-        logits = outputs if kind == "logits" else _operand(outputs, "Softmax")
+        logits = outputs if kind == "logits" else operand_of(outputs, "Softmax")
         return tf.nn.log_softmax(logits) if logits is not None else tf.math.log(outputs)
-    logits = outputs if kind == "logit" else _operand(outputs, "Sigmoid")
+    logits = outputs if kind == "logit" else operand_of(outputs, "Sigmoid")
     if logits is None:
         return tf.math.log(tf.concat([1 - outputs, outputs], axis=-1))
     return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=-1)
@@ -145,9 +145,3 @@ def summarize(
         ),
         class_names=names,
     )
-
-
-def _operand(outputs: tf.Tensor, operation: str) -> tf.Tensor | None:
-    """What an activation was applied to, when `outputs` came straight out of it in this graph."""
-    op = getattr(outputs, "op", None)
-    return op.inputs[0] if op is not None and op.type == operation else None

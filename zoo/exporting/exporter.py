@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.pipeline import scale
-from zoo.data.splits import Split, as_split
+from zoo.data.split import Split, as_split
 from zoo.errors import ExportError, UsageError, unknown_name
 from zoo.exporting.serving import serving_model, write_saved_model
 from zoo.models.outputs import class_probabilities, known_output_kind

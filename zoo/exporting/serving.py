@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.splits import Split
+from zoo.data.split import Split
 from zoo.models.outputs import class_probabilities, known_output_kind
 
 

@@ -21,6 +21,7 @@ MODELS = {
     "softmax": ("zoo.models.linear", "softmax regression: one linear layer"),
     "mlp": ("zoo.models.mlp", "multi-layer perceptron: widths, or a parameter budget"),
     "cnn": ("zoo.models.cnn", "stages of 3x3 convolutions and max-pooling, VGG-style where asked"),
+    "resnet20": ("zoo.models.resnet", "residual network of 20 layers for small images such as CIFAR-10"),
 }
 
 

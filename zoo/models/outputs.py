@@ -7,6 +7,7 @@ from typing import Any
 import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
+import tensorflow as tf
 
 from zoo.errors import UsageError
 
@@ -62,3 +63,9 @@ def class_probabilities(outputs: Any, kind: str) -> Any:
         complement = keras.layers.Rescaling(-1.0, 1.0, dtype=outputs.dtype, name="complement")(outputs)
         return keras.layers.Concatenate(dtype=outputs.dtype, name=_TWO_COLUMNS)([complement, outputs])
     return outputs
+
+
+def operand_of(outputs: tf.Tensor, operation: str) -> tf.Tensor | None:
+    """What an activation ("Softmax", "Sigmoid") was applied to, when `outputs` came straight out of it in this graph."""
+    op = None if isinstance(outputs, tf.__internal__.EagerTensor) else getattr(outputs, "op", None)
+    return op.inputs[0] if op is not None and op.type == operation else None

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
+import tensorflow as tf
 
 from zoo.errors import UsageError
-from zoo.models.outputs import output_kind
+from zoo.models.outputs import operand_of, output_kind
+from zoo.training.fused_updates import fuse_updates
 from zoo.training.recipe import Recipe
 
 _OUTPUT_OF_LOSS = {
@@ -37,7 +39,7 @@ def compile_model(model: keras.Model, recipe: Recipe, *, steps_per_epoch: int, s
     set_trainable(model, recipe.trainable)
     loss = make_loss(model, recipe.loss)
     model.compile(
-        optimizer=make_optimizer(recipe, steps_per_epoch * recipe.epochs),
+        optimizer=fuse_updates(make_optimizer(recipe, steps_per_epoch * recipe.epochs)),
         loss=loss,
         metrics=[make_accuracy(loss)],
         jit_compile=False,  # XLA lost on every CPU it was measured on
@@ -101,7 +103,15 @@ def make_accuracy(loss: keras.Loss) -> keras.Metric:
     """The accuracy that belongs to a loss: of the largest output, or of one output against its threshold."""
     if isinstance(loss, keras.losses.BinaryCrossentropy):
         return keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if loss.from_logits else 0.5)
-    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    stock = accuracy.update_state
+
+    def update_state(y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
+        logits = operand_of(y_pred, "Softmax")  # the order is the same, and no softmax is computed in training
+        return stock(y_true, y_pred if logits is None else logits, sample_weight)
+
+    accuracy.update_state = update_state
+    return accuracy
 
 
 def set_trainable(model: keras.Model, trainable: str | Sequence[str] | None) -> None:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
 _LINE_EVERY = 2.0  # seconds; a run of 500 short epochs is not 500 lines
+_PART_EVERY = 10.0  # seconds without a line before a long epoch tells how far it is
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -38,11 +39,19 @@ class ProgressBar(keras.callbacks.Callback):
         if self._bar:
             self._bar.start()
 
+    def on_steps(self, done: int, steps: int) -> None:
+        """Shows how far the epoch is."""
+        if self._bar:
+            self._bar.update(self._task, completed=self._done + done / steps)
+        elif time.monotonic() - self._printed >= _PART_EVERY:
+            print(f"{self._label} {self._done + 1}/{self._epochs}  step {done}/{steps}", file=sys.stderr, flush=True)
+            self._printed = time.monotonic()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         self._done += 1
         self._text = "  ".join(f"{name} {logs[name]:.4f}" for name in _SHOWN if logs and name in logs)
         if self._bar:
-            self._bar.update(self._task, advance=1, text=self._text)
+            self._bar.update(self._task, completed=self._done, text=self._text)
         elif time.monotonic() - self._printed >= _LINE_EVERY:
             self._print()
 

@@ -17,7 +17,7 @@ LOSSES = (
     "binary_crossentropy",
     "binary_crossentropy_from_logits",
 )
-AUGMENTATIONS = ("flip", "crop", "noise")  # of zoo.data.augment, which imports TensorFlow
+AUGMENTATIONS = ("flip", "crop", "rotation", "blur", "noise", "cutout")  # of zoo.data.augment, which imports TensorFlow
 MONITORS = {"val_loss": "min", "val_data_loss": "min", "val_accuracy": "max"}
 
 

@@ -18,16 +18,27 @@ class StepRecorder:
 
     Args:
         capacity: gradient steps an epoch.
+        strategy: where the model trains.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._losses = tf.Variable(tf.zeros([capacity, 2], tf.float64), trainable=False)
-        self._position = tf.Variable(0, dtype=tf.int64, trainable=False)
+    def __init__(self, capacity: int, strategy: tf.distribute.Strategy) -> None:
+        # On several devices each has its own copy, and reading adds them up: Keras divides a device's loss by their number.
+        copies = {"synchronization": tf.VariableSynchronization.ON_READ}
+        with strategy.scope():
+            self._losses = tf.Variable(
+                tf.zeros([capacity, 2], tf.float64),
+                trainable=False,
+                aggregation=tf.VariableAggregation.SUM,
+                **copies,
+            )
+            self._position = tf.Variable(
+                0, dtype=tf.int64, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, **copies
+            )
 
     def record(self, loss: tf.Tensor, data_loss: tf.Tensor) -> None:
         """Adds one step; called while the train step is traced."""
         row = tf.cast(tf.stack([loss, data_loss]), tf.float64)
-        self._losses.scatter_nd_update([[self._position]], [row])
+        self._losses.assign(tf.tensor_scatter_nd_update(self._losses, [[self._position]], [row]))
         self._position.assign_add(1)
 
     def take(self) -> np.ndarray:

@@ -13,9 +13,11 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 
+from zoo.data.split import Split
 from zoo.data.splits import DataSplits, as_splits
 from zoo.errors import UsageError
 from zoo.training.compiling import compile_model, make_accuracy, make_loss, trainable_names
+from zoo.training.epochs import GraphEpochs, StreamEpochs
 from zoo.training.progress import ProgressBar
 from zoo.training.recipe import Recipe, as_recipes
 from zoo.training.recorder import StepRecorder, recording
@@ -23,7 +25,7 @@ from zoo.training.records import EpochRecords, RunFolder
 from zoo.training.run import TrainingRun, versions, write_finished
 from zoo.training.validation import StepValidations, Validations, Validator
 
-_STEPS_PER_EXECUTION = 32  # gradient steps a graph call; beyond it nothing was gained
+_STEPS_PER_EXECUTION = 32  # gradient steps a graph call on streamed data; beyond it nothing was gained
 _VALIDATION_BATCH = 512
 
 
@@ -101,33 +103,51 @@ def _train_phase(
     verbose: bool,
 ) -> Validations | None:
     steps = data.train.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
-    by_batch = recipe.validate_every_steps is not None or any(_has_batch_hook(c) for c in callbacks)
+    one_by_one = any(_has_batch_hook(c) for c in callbacks)
+    in_graph = _runs_in_graph(model, data.train)
+    by_call = in_graph or one_by_one or recipe.validate_every_steps is not None
     compile_model(
         model,
         recipe,
         steps_per_epoch=steps,
-        steps_per_execution=1 if by_batch else min(steps, _STEPS_PER_EXECUTION),
+        steps_per_execution=1 if by_call else min(steps, _STEPS_PER_EXECUTION),
     )
     _seed_generators(model, recipe.seed)
-    recorder = StepRecorder(steps)
+    recorder = StepRecorder(steps, model.distribute_strategy)
     validations = _validations(model, data, recipe, phase, len(records.steps)) if data.validation else None
+    by_step = validations if isinstance(validations, StepValidations) else None
     records.start_phase(phase, recipe, recorder, validations, len(data.train))
     own: list[keras.callbacks.Callback] = [validations] if validations else []
     own += [records, *([folder.callback(records, validations)] if folder else [])]
-    if verbose:
-        own.append(ProgressBar(recipe.epochs, f"phase {phase + 1} epoch" if phase else "epoch"))
-    batches = data.train.batches(
-        recipe.batch_size,
-        shuffle=recipe.shuffle,
-        augment=recipe.augment or None,
-        drop_remainder=recipe.drop_remainder,
-        seed=recipe.seed,
-    )
-    first = len(records.epochs)
-    last = first + recipe.epochs
-    with recording(model, recorder):  # shuffle=False: the batches come shuffled
-        model.fit(batches, initial_epoch=first, epochs=last, callbacks=[*own, *callbacks], shuffle=False, verbose=0)
+    progress = ProgressBar(recipe.epochs, f"phase {phase + 1} epoch" if phase else "epoch") if verbose else None
+    own += [progress] if progress else []
+    on_progress = progress.on_steps if progress else None
+    with recording(model, recorder):
+        epochs: GraphEpochs | StreamEpochs
+        if in_graph:
+            epochs = GraphEpochs(
+                model, data.train, recipe, one_by_one=one_by_one, validations=by_step, on_progress=on_progress
+            )
+        else:
+            epochs = StreamEpochs(model, data.train, recipe, validations=by_step, on_progress=on_progress)
+        model.train_function = epochs
+        model.fit(
+            epochs.batches,
+            initial_epoch=len(records.epochs),
+            epochs=len(records.epochs) + recipe.epochs,
+            steps_per_epoch=epochs.calls,
+            callbacks=[*own, *callbacks],
+            shuffle=False,  # the batches come shuffled
+            verbose=0,
+        )
     return validations
+
+
+def _runs_in_graph(model: keras.Model, split: Split) -> bool:
+    """Whether the loop over gradient steps can run inside the graph."""
+    one_device = model.distribute_strategy.num_replicas_in_sync == 1
+    stock_step = type(model).train_step is keras.Model.train_step
+    return split.store is not None and one_device and stock_step
 
 
 def _validations(model: keras.Model, data: DataSplits, recipe: Recipe, phase: int, first_step: int) -> Validations:

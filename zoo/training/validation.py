@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.pipeline import scale
-from zoo.data.splits import Split
+from zoo.data.pipeline import MemoryBatches, scale
+from zoo.data.split import Split
 from zoo.training.recipe import MONITORS, Recipe
 
 
@@ -36,16 +36,17 @@ class Validator:
             accuracy.update_state(labels, outputs)
             return tf.cast(loss(labels, outputs), tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64)
 
-        if split.inputs is not None:
-            # Slices in the graph: a tf.data iterator for every validation would cost more than a small model.
-            (stored, targets), scaling = split.tensors, split.scaling
+        if split.store is not None:
+            # A loop in the graph: a tf.data iterator for every validation would cost more than a small model.
+            memory, scaling = MemoryBatches(split, batch_size), split.scaling
 
             @tf.function
             def total_loss() -> tf.Tensor:
                 total = tf.constant(0.0, tf.float64)
-                for start in tf.range(0, len(split), batch_size):
-                    inputs = scale(stored[start : start + batch_size], scaling)
-                    total += batch_loss(inputs, targets[start : start + batch_size])
+                order = memory.order(0, 0)
+                for step in tf.range(memory.steps):
+                    inputs, labels = memory.batch(order, step)
+                    total += batch_loss(scale(inputs, scaling), labels)
                 return total
         else:
             batches = split.batches(batch_size)
@@ -133,7 +134,13 @@ class StepValidations(Validations):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+    def steps_until_due(self) -> int:
+        """How many gradient steps it is to the next validation."""
+        every = self._recipe.validate_every_steps or 1
+        return every - self._last_step() % every
+
+    def after_steps(self) -> None:
+        """Validates if the gradient step just made is one to validate after."""
         if self._last_step() % (self._recipe.validate_every_steps or 1) == 0:
             self._newest = self._record(self._epoch)
 

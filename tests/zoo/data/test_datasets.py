@@ -8,7 +8,7 @@ import pytest
 import zoo
 from zoo.data import tfds_source
 from zoo.data.datasets import class_indices, pick_classes
-from zoo.data.splits import Split
+from zoo.data.split import Split
 
 # name -> (examples that are not test, test examples, shape, classes, further options)
 EXPECTED = {

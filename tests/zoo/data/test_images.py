@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 import zoo
 from zoo.data.images import ImageOptions, image_header, read_image
-from zoo.data.splits import Scaling
+from zoo.data.split import Scaling
 
 RAMP = np.arange(200, dtype=np.uint8).reshape(10, 20)
 COLOURS = np.random.default_rng(0).integers(0, 256, (10, 20, 3), dtype=np.uint8)

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from zoo.data.pipeline import scale
-from zoo.data.splits import Scaling, Split, as_split
+from zoo.data.split import Scaling, Split, as_split
 
 
 def numbered(count):

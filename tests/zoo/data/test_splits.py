@@ -14,7 +14,8 @@ import zoo
 # isort: split
 import tensorflow as tf
 
-from zoo.data.splits import DataSplits, Scaling, Split, as_split, as_splits
+from zoo.data.split import Scaling, Split, as_split
+from zoo.data.splits import DataSplits, as_splits
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
 LABELS = np.arange(20) % 2
