@@ -18,7 +18,7 @@ from typing import Any
 
 import zoo
 from zoo.errors import UsageError
-from zoo.training.recipe import OPTIMIZERS, SCHEDULES
+from zoo.training.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
 
 def run(
@@ -35,6 +35,8 @@ def run(
     with contextlib.suppress(ValueError):  # refused outside the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: files and locks in order
     try:
+        if "device" in args:
+            _choose_device(args.device)
         action(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
@@ -54,6 +56,26 @@ def run(
         )
         return 2 if isinstance(error, UsageError) else 1
     return 0
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """--device, for scripts that compute; `run` acts on it."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto takes a GPU where there is one (auto)"
+    )
+
+
+def _choose_device(device: str) -> None:
+    if device == "cpu":
+        for vendor in ("CUDA", "HIP"):  # read when TensorFlow starts, so that nothing need be imported here
+            os.environ[f"{vendor}_VISIBLE_DEVICES"] = "-1"
+    if device == "gpu":
+        import zoo.startup as _startup  # noqa: F401  (before TensorFlow)
+
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):
+            raise zoo.ZooError("--device gpu: TensorFlow finds no GPU here; use --device auto or cpu")
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +148,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--patience", type=int, metavar="N", help="stop after N validations without improvement, keep the best"
     )
-    group.add_argument("--augment", nargs="+", metavar="NAME", help="flip, crop, noise")
+    group.add_argument("--augment", nargs="+", metavar="NAME", help=", ".join(AUGMENTATIONS))
     group.add_argument("--seed", type=int, help="decides everything that is random (0)")
 
 

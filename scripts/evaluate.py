@@ -17,6 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="a folder that train.py wrote")
+    command.add_device_option(parser)
     return command.run(parser, evaluate, argv)
 
 

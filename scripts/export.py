@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--formats", nargs="+", default=["saved_model", "keras"], metavar="NAME", help="saved_model keras"
     )
+    command.add_device_option(parser)
     return command.run(parser, export, argv)
 
 

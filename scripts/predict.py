@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files or folders")
     parser.add_argument("--top", type=int, default=3, metavar="K", help="classes shown for each image (3)")
     parser.add_argument("--format", choices=("table", "csv"), default="table", help="how they are shown (table)")
+    command.add_device_option(parser)
     return command.run(parser, predict, argv)
 
 

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs.add_argument("--dataset", metavar="NAME", help="another data set, where the study allows one")
     runs.add_argument("--data", type=Path, metavar="FILE", help="a file of points, where the study takes one")
     runs.add_argument("--output", type=Path, default=Path("runs/studies"), metavar="DIR", help="(runs/studies)")
+    command.add_device_option(parser)
     return command.run(parser, study, argv)
 
 

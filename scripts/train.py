@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_recipe_options(parser)
     parser.add_argument("--from-search", metavar="DIR", help="model, data and values of the best trial of a search")
     parser.add_argument("--output", metavar="DIR", help="the run folder (runs/DATASET-MODEL)")
+    command.add_device_option(parser)
     return command.run(parser, train, argv)
 
 

@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     group.add_argument("--max-seconds", type=float, metavar="S", help="stop asking for trials after this time")
     group.add_argument("--directory", metavar="DIR", help="journal, table and best model (runs/DATASET-MODEL-METHOD)")
     again = "interrupted; the same command continues the search"
+    command.add_device_option(parser)
     return command.run(parser, tune, argv, when_interrupted=again)
 
 

@@ -52,7 +52,10 @@ def scale(inputs: tf.Tensor, scaling: Scaling) -> tf.Tensor:
 
 
 def split_from_dataset(dataset: tf.data.Dataset) -> Split:
-    """A user's batched dataset of (inputs, integer labels) as a streamed `Split`; its size is counted by reading it."""
+    """A user's batched dataset of (inputs, integer labels) as a streamed `Split`; its size is counted by reading it.
+
+    It is never cached: it may augment.
+    """
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and len(spec) == 2 and spec[0].shape.rank and spec[1].shape.rank in (1, 2)):
         raise DataError(f"a dataset must give batches of (inputs, labels). Received: {spec}")

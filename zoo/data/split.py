@@ -184,9 +184,8 @@ class Split:
 
         Args:
             batch_size: examples a batch.
-            shuffle: whether each pass has a new order, decided by `seed` and the pass. A stream (of TFDS or a user's own
-                dataset) is mixed through a buffer of 4,096 examples by `Dataset.shuffle`, which also heeds
-                TensorFlow's global seed.
+            shuffle: whether each pass has a new order, decided by `seed` and the pass alone. A stream (of TFDS or a user's
+                own dataset) is mixed through a buffer of 4,096 examples.
             augment: names of `zoo.data.augment.AUGMENTATIONS`, or a function (images, labels) -> (images, labels) on
                 whole batches of scaled inputs.
             drop_remainder: whether a last partial batch is left out.
