@@ -4,13 +4,14 @@ BIN := .venv/bin
 DEMO := runs/demo
 INSTALLED := .venv/installed
 
-.PHONY: help install demo test lint clean-demo
+.PHONY: help install demo test lint bench clean-demo
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo   tune, train, report and export a digit classifier (about 2 minutes)"
 	@echo "make test   lint and the test suite"
 	@echo "make lint   ruff and mypy"
+	@echo "make bench  training speed beside Keras, PyTorch and scikit-learn (about 20 minutes, on a quiet machine)"
 
 install: $(INSTALLED)
 
@@ -44,6 +45,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/training.py
 
 test: lint
 	$(BIN)/python -m pytest

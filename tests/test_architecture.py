@@ -20,7 +20,7 @@ ALLOWED = {
     "zoo.exporting": {"zoo.data", "zoo.models", "zoo.training", "zoo.evaluation"},
     "tuning": {"zoo", "zoo.data", "zoo.models", "zoo.training", "zoo.evaluation", "zoo.reporting"},
 }
-SOURCES = sorted(p for folder in ("zoo", "tuning", "scripts") for p in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(p for folder in ("zoo", "tuning", "scripts", "benchmarks") for p in (ROOT / folder).rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:

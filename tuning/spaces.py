@@ -50,6 +50,7 @@ SPACES: dict[str, dict[str, Any]] = {
         "dropout": Range(0.0, 0.5),
         "l2": Range(1e-6, 1e-2, log=True),
     },
+    "resnet20": {"l2": Range(1e-6, 1e-3, log=True)},
 }
 
 

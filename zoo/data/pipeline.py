@@ -135,4 +135,7 @@ def _batches(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bo
             return examples(shuffled(len(split), seed, number) if shuffle else tf.range(len(split)))
 
     steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
-    return augmentation.passes().flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
+    batches = augmentation.passes().flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False  # they copy the whole store in every pass
+    return batches.with_options(options)

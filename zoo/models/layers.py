@@ -10,7 +10,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 
 from zoo.errors import UsageError
-from zoo.models.normalization import batch_normalization
+from zoo.models.normalization import fused_batch_normalization
 
 DTYPES = ("float32", "float64", "mixed_bfloat16")
 
@@ -36,7 +36,7 @@ def hidden(
     """A layer with weights, optional batch normalisation, and the activation, named after the layer."""
     x = layer(x)
     if batch_normalization:
-        x = batch_normalization(dtype=dtype, name=f"{layer.name}_batch_normalization")(x)
+        x = fused_batch_normalization(dtype=dtype, name=f"{layer.name}_batch_normalization")(x)
     return keras.layers.Activation(activation, dtype=dtype, name=f"{layer.name}_activation")(x)
 
 

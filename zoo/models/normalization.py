@@ -10,7 +10,9 @@ import keras
 import tensorflow as tf
 
 
-def batch_normalization(*, dtype: str, name: str, momentum: float = 0.99, epsilon: float = 0.001) -> keras.layers.Layer:
+def fused_batch_normalization(
+    *, dtype: str, name: str, momentum: float = 0.99, epsilon: float = 0.001
+) -> keras.layers.Layer:
     """A `keras.layers.BatchNormalization` over the last axis, fused; see `fuse`."""
     return fuse(keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon, dtype=dtype, name=name))
 
@@ -24,6 +26,8 @@ def fuse(layer: keras.layers.BatchNormalization) -> keras.layers.BatchNormalizat
 
     float64, masks, another axis than the last, and statistics over several devices keep Keras's arithmetic.
     """
+    if "call" in vars(layer):
+        return layer
     stock = layer.call
 
     def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -35,6 +39,14 @@ def fuse(layer: keras.layers.BatchNormalization) -> keras.layers.BatchNormalizat
 
     layer.call = call
     return layer
+
+
+def fuse_model(model: keras.Model) -> keras.Model:
+    """`fuse` for every batch normalisation of a model that was loaded or made elsewhere; returns it."""
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.BatchNormalization:
+            fuse(layer)
+    return model
 
 
 def _fused(layer: keras.layers.BatchNormalization, inputs: tf.Tensor, by_batch: bool) -> tf.Tensor:

@@ -11,7 +11,7 @@ import keras
 
 from zoo.errors import UsageError
 from zoo.models import layers
-from zoo.models.normalization import batch_normalization
+from zoo.models.normalization import fused_batch_normalization
 
 
 def resnet20(
@@ -104,4 +104,4 @@ def _convolution(
 
 
 def _normalized(x: keras.KerasTensor, name: str, dtype: str) -> keras.KerasTensor:
-    return batch_normalization(dtype=dtype, name=f"{name}_batch_normalization", momentum=0.9, epsilon=1e-5)(x)
+    return fused_batch_normalization(dtype=dtype, name=f"{name}_batch_normalization", momentum=0.9, epsilon=1e-5)(x)

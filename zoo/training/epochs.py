@@ -56,7 +56,9 @@ class GraphEpochs:
         batches = MemoryBatches(split, recipe.batch_size, shuffle=recipe.shuffle, drop_remainder=recipe.drop_remainder)
         self._steps = batches.steps
         self.calls = batches.steps if one_by_one else 1
-        self.batches = split.subset(np.zeros(1, int)).batches(1).repeat()
+        example = split.subset(np.zeros(1, int))
+        example.compact()
+        self.batches = example.batches(1).repeat()
         model.optimizer.build(model.trainable_variables)  # no variable can be made inside the loop
 
         def one_step(seed: tf.Tensor, epoch: tf.Tensor, order: Any, step: tf.Tensor) -> tf.Tensor:

@@ -41,7 +41,7 @@ def fuse_updates(optimizer: keras.Optimizer) -> keras.Optimizer:
 
 
 def _sgd_update(optimizer: keras.optimizers.SGD, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor) -> None:
-    """w <- w - rate·g; with momentum v <- momentum·v - rate·g, w <- w + v (Nesterov: w + momentum·v - rate·g)."""
+    """Plain: w <- w - rate·g. Momentum: v <- momentum·v - rate·g, w <- w + v; Nesterov: w <- w + momentum·v - rate·g."""
     if not optimizer.momentum:
         tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
         return
@@ -56,7 +56,10 @@ def _sgd_update(optimizer: keras.optimizers.SGD, gradient: tf.Tensor, variable: 
 
 
 def _adam_update(optimizer: keras.optimizers.Adam, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor) -> None:
-    """m <- m + (1-b1)(g-m), v <- v + (1-b2)(g²-v), w <- w - rate·sqrt(1-b2^t)/(1-b1^t)·m/(sqrt(v)+epsilon)."""
+    """Kingma and Ba (2015), as in Keras with epsilon beside sqrt(v) before its correction.
+
+    m <- m + (1-b1)·(g-m), v <- v + (1-b2)·(g²-v), w <- w - rate·sqrt(1-b2^t)/(1-b1^t) · m/(sqrt(v)+epsilon).
+    """
     step = tf.cast(optimizer.iterations.value + 1, variable.dtype)
     beta_1, beta_2 = (tf.cast(beta, variable.dtype) for beta in (optimizer.beta_1, optimizer.beta_2))
     tf.raw_ops.ResourceApplyAdam(

@@ -111,7 +111,9 @@ def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
 
     import keras
 
-    model = keras.saving.load_model(directory / "model.keras", compile=False, safe_mode=True)
+    from zoo.models.normalization import fuse_model
+
+    model = fuse_model(keras.saving.load_model(directory / "model.keras", compile=False, safe_mode=True))
     if "options" in config["model"]:
         model.zoo_build = config["model"]
     result["metrics"] = {k: float("nan") if v is None else v for k, v in result["metrics"].items()}

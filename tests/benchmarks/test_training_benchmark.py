@@ -1,0 +1,404 @@
+"""The benchmark of training speed: it runs, it survives what fails, and its tables say what was measured.
+
+Nothing here asserts on wall time.
+"""
+
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import children
+import document
+import floors
+import keras_contestants
+import numpy as np
+import pytest
+import samples
+import sections
+import stopwatch
+import table
+import targets
+import tasks
+import tensorflow as tf
+import training
+from children import Result
+from course import Course, Prepared
+from targets import Measurements
+from tasks import Entry
+
+SCRIPT = Path(training.__file__)
+
+# A contestant without a framework: one in bfloat16 dies in its second turn.
+FAKE_WORKER = """
+import json, sys
+spec = json.loads(sys.argv[1])
+def say(**facts): print(json.dumps(facts), flush=True)
+say(event="ready", weights=5)
+for number, epochs in enumerate(spec["turns"]):
+    assert sys.stdin.readline() == "go\\n"
+    if number == 1 and spec["precision"] == "bfloat16":
+        sys.exit("line one\\nit broke\\n")
+    with open(spec["file"], "a") as log: log.write(spec["contestant"] + " ")
+    say(event="turn", seconds=0.5 + number, worked=0.0, resident=100.0 + number, peak=200.0)
+sys.stdin.readline()
+say(event="end", accuracy=0.9)
+"""
+
+
+def start(tmp_path, *arguments):
+    """The script in a process of its own; its files, and so its children's command lines, are below `tmp_path`."""
+    environment = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"} | {"TMPDIR": str(tmp_path)}
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    worker = tmp_path / "worker.py"
+    worker.write_text(FAKE_WORKER)
+    monkeypatch.setattr(children, "_WORKER", worker)
+    monkeypatch.setattr(children, "_SETTLE", 0.0)
+    lines = []
+    made_up = dict.fromkeys(samples.SHAPES, Prepared(tmp_path / "turns.log", "made up", False))
+    return Course(3, True, lines.append, made_up), lines
+
+
+def test_quick_softmax_measures_every_contestant(tmp_path):
+    output = tmp_path / "results" / "softmax.md"
+    process = start(tmp_path, "--quick", "--only", "softmax", "--output", str(output))
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert output.read_text() == out
+    assert "round 1/1" in err
+    for what in ("processor", "cores", "memory", "tensorflow", "torch", "scikit-learn", "date", "command"):
+        assert re.search(rf"^\| {what} +\| \S", out, re.MULTILINE), what
+    assert "made up" in out
+    section = out.split("## softmax")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| ")]
+    measured = {(row[0], row[1]): row for row in rows[2:]}
+    assert len(measured) == len(tasks.TASKS["softmax"].entries)
+    for entry in tasks.TASKS["softmax"].entries:
+        row = measured[tasks.CONTESTANTS[entry.contestant].title, entry.precision]
+        if "not installed" in row[2]:
+            continue
+        assert float(row[2]) > 0  # seconds
+        assert float(row[4].replace(",", "")) > 0  # images a second
+        assert 0 <= float(row[9]) <= 1  # accuracy
+    assert "7,850 trainable weights" in section
+    assert not list(tmp_path.glob("training-benchmark-*"))
+
+
+@pytest.mark.parametrize("arguments", [("--only", "nonsense"), ("--only", ""), ("--repeats", "0")])
+def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path, arguments):
+    process = start(tmp_path, *arguments)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_child_outlives_the_race(tmp_path, number):
+    process = start(tmp_path, "--quick", "--only", "digits")
+    for line in process.stderr:
+        if "starting" in line:
+            break
+    deadline = time.monotonic() + 60
+    while len(below(tmp_path)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(below(tmp_path)) >= 3
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 130
+        assert err.splitlines()[-1] == "interrupted"
+        assert not list(tmp_path.glob("training-benchmark-*"))
+    while below(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert below(tmp_path) == []
+
+
+def below(folder):
+    """Numbers of the processes whose command line names a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder) in path.read_text():
+                found.append(path.parent.name)
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def test_a_race_goes_forth_and_back_and_outlives_a_crash(course):
+    course, lines = course
+    task = tasks.Task(
+        section="mlp",
+        title="",
+        data="mnist",
+        model="mlp",
+        images=1,
+        quick_images=7,
+        entries=(Entry("ours"), Entry("stock"), Entry("tutorial", "bfloat16")),
+    )
+    ours, stock, broken = children.race(course, "mlp", task)
+    assert (ours.first, ours.seconds, ours.median) == (0.5, [1.5, 2.5, 3.5], 2.5)
+    assert (ours.accuracy, ours.weights, ours.images, ours.resident, ours.peak) == (0.9, 5, 7, 103.0, 200.0)
+    assert len(ours.others) == 4
+    assert broken.failed
+    assert broken.problem == "failed: it broke"
+    assert broken.median is None
+    assert not stock.failed
+    turns = course.data["mnist"].file.read_text().split()
+    assert turns == ["ours", "stock", "tutorial", *["stock", "ours"], *["ours", "stock"], *["stock", "ours"]]
+    assert sum("failed" in line for line in lines) == 1
+    found = Measurements(races={"mlp": [ours, stock, broken]})
+    assert found.failed
+    assert "failed: it broke" in document.write([], [], found, quick=True, minutes=1.0)
+
+
+def test_a_process_that_dies_leaves_its_last_words(tmp_path):
+    missing = {"task": "mlp", "precision": "float32", "images": 1, "turns": [1], "file": "/none.npz", "is_mnist": False}
+    with (
+        children.Child({"contestant": "sklearn", **missing}) as child,
+        pytest.raises(children.ChildError, match=r"^FileNotFoundError: .*none\.npz"),
+    ):
+        child.answer()
+
+
+def test_missing_peers_are_named_and_are_no_failure(course, monkeypatch):
+    course, _ = course
+    monkeypatch.setitem(tasks.CONTESTANTS, "pytorch", tasks.Contestant("PyTorch", "torch_contestants", "no_such_torch"))
+    monkeypatch.setattr(children.zoo, "list_models", list)
+    task = tasks.TASKS["resnet20"]
+    results = {result.entry: result for result in children.race(course, "resnet20", task)}
+    assert results[Entry("pytorch")].problem == "no_such_torch is not installed"
+    assert results[Entry("ours")].problem.startswith("not available")
+    assert results[Entry("stock")].seconds
+    found = Measurements(races={"resnet20": list(results.values())})
+    assert results[Entry("stock", "bfloat16")].failed  # the fake one dies; those that are missing do not count
+    assert [result.failed for result in results.values()].count(True) == 1
+    assert "no_such_torch is not installed" in document.write([], [], found, quick=False, minutes=1.0)
+
+
+def test_failure_is_exit_code_1_after_the_document(capsys, monkeypatch):
+    monkeypatch.setattr(training, "_measure", lambda args, wanted, command: ("# the document\n", True))
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert training.main(["--quick"]) == 1
+    finally:
+        for n, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+            signal.signal(n, handler)
+    assert capsys.readouterr().out == "# the document\n"
+
+
+def test_first_epochs_and_memory_are_medians_of_fresh_processes(course):
+    course, _ = course
+    ours, stock = sections.time_first_epochs(course)
+    assert (ours.first, ours.seconds) == (0.5, [1.5, 1.5, 1.5])
+    assert stock.entry == Entry("stock")
+    rows = sections.weigh(course)
+    assert [(row.entry.contestant, row.images) for row in rows] == [
+        ("ours", 6000),
+        ("ours", 600),
+        ("stock", 6000),
+        ("stock", 600),
+    ]
+    assert all(len(row.results) == 3 and row.resident == 100.0 and row.peak == 200.0 for row in rows)
+
+
+def made_up_measurements():
+    def result(contestant, precision, *seconds, images=60_000):
+        return Result(Entry(contestant, precision), images, list(seconds), others=[0.01])
+
+    memory = [
+        sections.Memory(Entry("ours"), images, [Result(Entry("ours"), images, resident=size, peak=size + 10)])
+        for images, size in ((60_000, 860.0), (600, 800.0))
+    ]
+    return Measurements(
+        races={
+            "mlp": [
+                result("ours", "float32", 2.0, 1.0, 9.0),
+                result("ours", "bfloat16", 1.0),
+                result("stock", "float32", 4.0),
+                result("pytorch", "float32", 3.0),
+                result("pytorch", "bfloat16", 1.25),
+                result("floor", "float32", 1.0),
+                result("floor", "bfloat16", 0.8),
+            ],
+            "cnn": [result("ours", "float32", 6.0)],
+            "pipeline": [result("pipeline", "plain", 1.5, images=60_000)],
+        },
+        memory=memory,
+    )
+
+
+def test_targets_are_ratios_of_medians():
+    found = {target.claim: target for target in targets.targets(made_up_measurements())}
+    expected = {
+        "mlp, float32: epoch against stock `fit` in float32": (0.5, True),
+        "mlp, bfloat16: epoch against stock `fit` in float32": (0.25, True),
+        "mlp: time against PyTorch, each in its best precision": (0.8, True),
+        "mlp, float32: share of the speed of its matrix products alone": (50.0, False),
+        "mlp, bfloat16: share of the speed of its matrix products alone": (80.0, True),
+        "the input pipeline alone against what the cnn takes": (4.0, True),
+        "resident memory: 60,000 images minus 600": (60.0, True),
+    }
+    for claim, (value, met) in expected.items():
+        assert found[claim].measured == pytest.approx(value)
+        assert found[claim].is_met is met
+    unknown = [target for claim, target in found.items() if claim not in expected]
+    assert all(target.measured is None and target.is_met is None for target in unknown)
+    assert len(found) == 17
+
+
+def test_document_shows_ratios_floors_and_verdicts():
+    text = document.write([("cores", "2")], ["mnist: made up"], made_up_measurements(), quick=False, minutes=12.34)
+    rows = [re.split(r"\s*\|\s*", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    assert ["cores", "2"] in rows
+    ours = next(row for row in rows if row[:2] == ["this project", "float32"])
+    assert ours[2:7] == ["2.00", "1.00 to 9.00", "30,000", "0.50", "1.60"]
+    assert ["mlp", "float32", "1.00", "2.00", "50 %", "25 %", "33 %"] in rows
+    assert ["plain", "40,000", "10,000", "4.00"] in rows
+    assert ["this project", "difference", "60.0", "60.0"] in rows
+    verdicts = {row[0]: row[1:] for row in rows if len(row) == 4}
+    assert verdicts["resident memory: 60,000 images minus 600"] == ["≤ 70 MB", "60 MB", "yes"]
+    assert verdicts["resnet20 forward: time against PyTorch, each in its best precision"] == [
+        "reported (aim 1.5)",
+        "not measured",
+        "–",
+    ]
+    assert "quiet machine" not in text
+    assert "12.3" in text
+
+
+def test_document_warns_of_a_busy_machine_and_judges_no_quick_run():
+    found = made_up_measurements()
+    found.races["mlp"][0].others = [0.9, 0.7]
+    assert "measure again on a quiet machine" in document.write([], [], found, quick=False, minutes=1.0)
+    quick = document.write([], [], found, quick=True, minutes=1.0)
+    assert "The numbers mean nothing" in quick
+    assert "not judged" in quick
+    assert "| yes" not in quick
+
+
+def test_document_says_when_the_networks_differ():
+    found = made_up_measurements()
+    found.races["mlp"][0].weights, found.races["mlp"][2].weights = 5, 6
+    assert "The networks differ: this project 5, Keras `fit` 6 weights." in document.write(
+        [], [], found, quick=True, minutes=1.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0.0123456, "0.0123"), (1.5, "1.50"), (99.96, "100"), (12345.6, "12,346"), (1.2e-05, "0.0000120")],
+)
+def test_numbers_have_three_significant_digits(value, text):
+    assert table.number(value) == text
+
+
+def test_ratios_of_what_is_unknown_are_unknown():
+    assert table.ratio(3.0, 2.0) == 1.5
+    assert table.ratio(None, 2.0) is None
+    assert table.ratio(3.0, None) is None
+    assert table.ratio(3.0, 0.0) is None
+    assert table.difference(3.0, 2.0) == 1.0
+    assert table.difference(None, 2.0) is None
+    assert table.least([None, 2.0, 1.0]) == 1.0
+    assert table.least([None]) is None
+    assert (table.times(None), table.percent(None), table.spread([])) == ("–", "–", "–")
+    assert table.spread([2.0, 1.0]) == "1.00 to 2.00"
+
+
+def test_markdown_pads_and_escapes():
+    assert table.markdown(("name", "n"), [("a|b", "1"), ("c", "1,000")]).splitlines() == [
+        "| name |     n |",
+        "| ---- | ----: |",
+        "| a\\|b |     1 |",
+        "| c    | 1,000 |",
+    ]
+    with pytest.raises(ValueError, match="1 cells"):
+        table.markdown(("name", "n"), [("a",)])
+
+
+def test_only_keeps_the_order_and_refuses_unknown_names():
+    assert tasks.chosen_sections(None) == tasks.SECTIONS
+    assert tasks.chosen_sections("cnn, digits") == ("digits", "cnn")
+    with pytest.raises(training.zoo.UsageError, match="did you mean 'mlp'"):
+        tasks.chosen_sections("mpl")
+
+
+def test_every_entry_has_a_function():
+    for task in tasks.TASKS.values():
+        assert task.section in tasks.SECTIONS
+        for entry in tasks.with_compiled_torch(task).entries:
+            suffix = "" if task.kind == "train" else f"_{task.kind}"
+            source = (SCRIPT.parent / f"{tasks.CONTESTANTS[entry.contestant].module}.py").read_text()
+            assert f"\ndef {entry.contestant}{suffix}(" in source
+
+
+def test_made_up_samples_are_uint8_with_a_pattern_a_class(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    source, is_real = samples.prepare("cifar", 500, str(tmp_path / "cifar.npz"))
+    assert source.startswith("made up")
+    assert not is_real
+    arrays = samples.read(tmp_path / "cifar.npz", 400)
+    assert arrays.x.shape == (400, 32, 32, 3)
+    assert arrays.x.dtype == arrays.x_test.dtype == np.uint8
+    assert arrays.validation is None
+    with pytest.raises(training.zoo.DataError, match="500 training images, 501"):
+        samples.read(tmp_path / "cifar.npz", 501)
+    means = np.stack([arrays.x[arrays.y == k].mean(axis=(0, 2)).ravel() for k in range(10)])
+    assert np.ptp(means, axis=0).mean() > 5
+
+
+@pytest.mark.parametrize(
+    "layer", [floors.Layer((6,), (6, 4), (4,)), floors.Convolution((8, 6, 3), (3, 3, 3, 5), (8, 6, 5))]
+)
+def test_floors_are_the_products_of_a_gradient_step(layer):
+    def operand(shape):
+        return tf.random.stateless_normal(shape, [0, 0], stddev=0.1)
+
+    x, w, dy = operand((8, *layer.inputs)), operand(layer.weights), operand((8, *layer.outputs))
+    x, dy = x[4:], dy[4:]  # the second batch of four
+    with tf.GradientTape() as tape:
+        tape.watch([x, w])
+        y = tf.matmul(x, w) if x.shape.rank == 2 else tf.nn.conv2d(x, w, 1, "SAME")
+    dx, dw = tape.gradient(y, [x, w], output_gradients=dy)
+    steps, *results = floors.steps_in_graph(layer(4, tf.float32), 6)()
+    assert int(steps) == 6
+    for expected, result in zip((y, dw, dx), results, strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["digits", "softmax", "mlp", "cnn", "resnet20"])
+def test_all_contestants_build_the_same_network(name, tmp_path):
+    task = tasks.TASKS[name]
+    if task.model not in training.zoo.list_models():
+        pytest.skip(f"zoo.list_models() has no {task.model!r}")
+    job = stopwatch.Job(task, "float32", 1, tmp_path)
+    shape = samples.SHAPES[task.data][0]
+    ours = training.zoo.build(task.model, shape, samples.CLASSES, **task.options)
+    stock = keras_contestants._compiled(job, shape)
+    expected = sorted(tuple(weight.shape) for weight in ours.trainable_weights)
+    assert sorted(tuple(weight.shape) for weight in stock.trainable_weights) == expected
+    pytest.importorskip("torch")
+    network = importlib.import_module("torch_contestants")._model(task, shape)
+    sizes = sorted(weight.numel() for weight in network.parameters())
+    assert sizes == sorted(int(np.prod(shape)) for shape in expected)

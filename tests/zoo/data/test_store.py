@@ -1,0 +1,348 @@
+"""`Store`, and the splits that share one: NumPy's fancy indexing is the referee."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import zoo.startup  # noqa: F401  (before TensorFlow)
+
+# isort: split
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.data.pipeline import MemoryBatches, shuffled
+from zoo.data.split import Split
+from zoo.data.store import Store
+
+DTYPES = pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+
+
+def address(tensor) -> int:
+    """Where a tensor's memory starts; neither the buffer protocol nor NumPy copies it."""
+    return np.asarray(memoryview(tensor)).ctypes.data
+
+
+def values(shape, dtype="float32", seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 100, shape).astype(dtype)
+
+
+def aligned(array: np.ndarray, past: int = 0) -> np.ndarray:
+    """A copy that starts `past` bytes after a multiple of 64."""
+    memory = np.zeros(array.nbytes + 64 + past, np.uint8)
+    start = -memory.ctypes.data % 64 + past
+    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    assert copy.ctypes.data % 64 == past % 64
+    return copy
+
+
+# One memory for NumPy and TensorFlow
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", [(5, 3, 2), (1,), (64, 1)], ids=str)
+def test_an_aligned_array_is_the_tensors_memory(shape, dtype):
+    array = aligned(values(shape, dtype))
+    store = Store(array)
+    array[0] = 101  # before the tensor is made
+    assert address(store.tensor) == array.ctypes.data
+    array[-1] += 7  # and after: TensorFlow sees both
+    np.testing.assert_array_equal(store.tensor, array)
+    assert store.tensor.dtype.as_numpy_dtype == np.dtype(dtype)
+    assert store.array.ctypes.data == array.ctypes.data
+    assert len(store) == shape[0]
+
+
+@DTYPES
+def test_an_empty_store_is_aligned_and_filled_in_place(dtype):
+    for shape in [(7, 5), (1, 3, 3, 1), (130,)]:
+        store = Store.empty(shape, dtype)
+        assert (store.array.shape, store.array.dtype) == (shape, np.dtype(dtype))
+        store.array[...] = values(shape, dtype)
+        assert address(store.tensor) == store.array.ctypes.data
+        np.testing.assert_array_equal(store.tensor, values(shape, dtype))
+
+
+@DTYPES
+@pytest.mark.parametrize("past", [16, 32, 48])
+def test_what_is_not_aligned_is_copied_once(past, dtype):
+    original = aligned(values((6, 4, 2), dtype), past)
+    store = Store(original)
+    assert store.array.ctypes.data == original.ctypes.data
+    tensor = store.tensor
+    assert address(tensor) != original.ctypes.data
+    assert store.tensor is tensor
+    assert store.array.ctypes.data == address(tensor)  # from now on there is one memory again
+    assert (store.array.shape, store.array.dtype) == (original.shape, original.dtype)
+    np.testing.assert_array_equal(store.array, original)
+
+
+def test_the_copied_array_is_let_go():
+    original = aligned(values((6, 4)), 16)
+    store, watched = Store(original), weakref.ref(original)
+    store.tensor  # noqa: B018
+    del original
+    gc.collect()
+    assert watched() is None
+
+
+def test_what_must_not_be_written_to_is_copied():
+    array = aligned(values((6, 4)))
+    array.flags.writeable = False
+    store = Store(array)
+    assert address(store.tensor) != array.ctypes.data
+    assert store.array.ctypes.data == address(store.tensor)
+    np.testing.assert_array_equal(store.array, values((6, 4)))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[::2],
+        lambda a: a[::-1],
+        lambda a: a.T,
+        lambda a: a[:, 1:3],
+        np.asfortranarray,
+        lambda a: np.broadcast_to(a[:1], a.shape),
+    ],
+    ids=["every-second", "backwards", "transposed", "columns", "fortran", "broadcast"],
+)
+def test_any_layout_of_memory_is_taken(view):
+    array = view(aligned(values((6, 4))))
+    store = Store(array)
+    np.testing.assert_array_equal(store.tensor, array)
+    np.testing.assert_array_equal(store.array, array)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8"])
+@pytest.mark.parametrize("past", [0, 16])
+def test_either_byte_order_is_taken(dtype, past):
+    split = Split.from_arrays(aligned(values((6, 2), dtype), past), [0, 1] * 3)
+    (batch, _), *_ = split.batches(6)
+    np.testing.assert_array_equal(batch, values((6, 2)))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (4, 0, 2)], ids=str)
+def test_nothing_is_an_array_too(shape):
+    for store in (Store(np.zeros(shape, np.float32)), Store.empty(shape, "float32")):
+        assert store.tensor.shape == store.array.shape == shape
+        assert store.tensor.dtype == tf.float32
+        assert len(store) == shape[0]
+
+
+def test_the_tensor_is_in_the_memory_of_the_cpu():
+    for past in (0, 16):
+        assert Store(aligned(values((3, 2)), past)).tensor.device.endswith("CPU:0")
+
+
+@pytest.mark.parametrize("past", [0, 16])
+def test_the_memory_lives_as_long_as_either_needs_it(past):
+    def tensor_alone() -> tf.Tensor:
+        return Store(aligned(values((500, 40)), past)).tensor
+
+    def array_alone() -> np.ndarray:
+        store = Store(aligned(values((500, 40)), past))
+        store.tensor  # noqa: B018
+        return store.array
+
+    for alone in (tensor_alone, array_alone):
+        kept = alone()
+        gc.collect()
+        others = [np.full((500, 40), -1, np.float32) for _ in range(20)]  # take what was freed
+        np.testing.assert_array_equal(kept, values((500, 40)))
+        del others
+
+
+@DTYPES
+@pytest.mark.parametrize("rows", [[3, 0, 5], [2, 2, 2, 2], [0, 1, 2, 3, 4, 5], [-1], []], ids=str)
+def test_take_makes_a_store_of_its_own(rows, dtype):
+    store = Store(values((6, 4, 2), dtype))
+    taken = store.take(np.array(rows, np.int32))
+    np.testing.assert_array_equal(taken.array, store.array[rows])
+    assert taken.array.dtype == np.dtype(dtype)
+    assert not np.shares_memory(taken.array, store.array)
+    np.testing.assert_array_equal(taken.tensor, store.array[rows])
+    if rows:
+        assert address(taken.tensor) == taken.array.ctypes.data  # never copied again
+
+
+# Splits share a store
+
+
+def numbered(count: int, dtype="float32") -> Split:
+    """Example k holds k and -k, and has the label k modulo 3."""
+    k = np.arange(count)
+    return Split.from_arrays(np.stack([k, -k], axis=1).astype(dtype), k % 3, class_names=["a", "b", "c"])
+
+
+def one_pass(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    pairs = list(batches.as_numpy_iterator())
+    return np.concatenate([x for x, _ in pairs]), np.concatenate([y for _, y in pairs])
+
+
+def test_a_subset_shares_the_store():
+    split = numbered(10)
+    subset = split.subset(np.array([7, 2, 2]))
+    assert subset.store is split.store
+    assert subset.subset(np.array([1])).store is split.store
+    assert (len(subset), len(subset.labels), subset.num_batches(2)) == (3, 3, 2)
+    np.testing.assert_array_equal(subset.inputs, split.store.array[subset.rows])
+    assert np.shares_memory(split.inputs, split.store.array)  # nothing is copied to look at the whole
+
+
+@pytest.mark.parametrize("rows", [[1, 0, 2], [0, 1, 1], [2, 1, 0]], ids=str)
+def test_a_subset_as_long_as_the_whole_is_not_taken_for_it(rows):
+    split = numbered(3)
+    np.testing.assert_array_equal(split.subset(np.array(rows)).inputs, split.inputs[rows])
+
+
+@st.composite
+def chains(draw):
+    """A number of examples, and index arrays that each choose from what the one before has left."""
+    count = draw(st.integers(1, 30))
+    chain, left = [], count
+    for _ in range(draw(st.integers(0, 4))):
+        indices = draw(st.lists(st.integers(-left, left - 1), min_size=1, max_size=40))
+        kind = draw(st.sampled_from([np.int64, np.int32, np.int8]))
+        chain.append(np.array(indices, kind))
+        left = len(indices)
+    return count, chain
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(chains(), st.integers(1, 12), st.booleans(), st.booleans())
+def test_subsets_of_subsets_are_numpys_fancy_indexing(chain, batch_size, in_bytes, compact):
+    count, indices = chain
+    split = numbered(count, "uint8" if in_bytes else "float32")
+    inputs, labels = split.inputs, split.labels
+    for chosen in indices:
+        split, inputs, labels = split.subset(chosen), inputs[chosen], labels[chosen]
+    if compact:
+        split.compact()
+    assert len(split) == len(inputs)
+    np.testing.assert_array_equal(split.inputs, inputs)
+    np.testing.assert_array_equal(split.labels, labels)
+    scale = split.scaling.scale
+    for batches, factor in ((split.stored_batches(batch_size), 1.0), (split.batches(batch_size), scale)):
+        x, y = one_pass(batches)
+        np.testing.assert_allclose(x, inputs * np.float32(factor), rtol=1e-6)
+        np.testing.assert_array_equal(y, labels)
+
+
+def test_a_compact_split_has_a_store_of_its_own():
+    whole = numbered(10)
+    rows = np.array([7, 2, 5])
+    subset, other = whole.subset(rows), whole.subset(np.array([1, 7]))
+    subset.compact()
+    assert len(subset.store) == 3
+    np.testing.assert_array_equal(subset.rows, [0, 1, 2])
+    np.testing.assert_array_equal(subset.inputs, whole.inputs[rows])
+    np.testing.assert_array_equal(one_pass(subset.stored_batches(2))[0], whole.inputs[rows])
+    np.testing.assert_array_equal(subset.labels, whole.labels[rows])
+    assert other.store is whole.store  # who shared it before still does
+    np.testing.assert_array_equal(other.inputs, whole.inputs[[1, 7]])
+
+
+def test_compacting_frees_what_nobody_needs():
+    whole = numbered(10)
+    train, rest = whole.subset(np.arange(4)), whole.subset(np.arange(4, 6))
+    store = weakref.ref(whole.store)
+    del whole
+    train.compact()
+    gc.collect()
+    assert store() is not None
+    rest.compact()
+    gc.collect()
+    assert store() is None
+
+
+def test_a_whole_split_is_compact_already():
+    whole = numbered(10)
+    store = whole.store
+    whole.compact()
+    assert whole.store is store
+
+
+# Batches of rows
+
+
+@settings(deadline=None, max_examples=10, derandomize=True)
+@given(st.integers(1, 30), st.integers(1, 35), st.booleans(), st.booleans(), st.integers(0, 2**40))
+def test_batches_in_a_graph_are_those_of_the_dataset(count, batch_size, shuffle, drop, seed):
+    split = numbered(40).subset(np.arange(40)[::-1][:count])
+    batches = split.batches(batch_size, shuffle=shuffle, drop_remainder=drop, seed=seed)
+    memory = MemoryBatches(split, batch_size, shuffle=shuffle, drop_remainder=drop)
+    for number in range(3):
+        expected = list(batches.as_numpy_iterator())
+        assert memory.steps == len(expected)
+        order = memory.order(seed, tf.constant(number, tf.int64))
+        for step, (inputs, labels) in enumerate(expected):
+            found = memory.batch(order, tf.constant(step, tf.int64))
+            np.testing.assert_array_equal(found[0], inputs)
+            np.testing.assert_array_equal(found[1], labels)
+
+
+def test_the_order_is_a_permutation_that_seed_and_pass_decide():
+    orders = {(seed, n): shuffled(50, seed, n).numpy().tolist() for seed in (0, 1, 2**40) for n in (0, 1, 2)}
+    assert all(sorted(order) == list(range(50)) for order in orders.values())
+    assert len({tuple(order) for order in orders.values()}) == len(orders)
+    assert shuffled(50, tf.constant(1), tf.constant(2)).numpy().tolist() == orders[1, 2]  # whatever the integers' type
+
+
+MEMORY = """
+import gc, json, pathlib
+import zoo.startup  # noqa: F401  (before TensorFlow)
+import numpy as np
+import tensorflow as tf
+import zoo
+from zoo.data.store import Store
+
+def memory(field):
+    tf.reduce_sum(tf.constant(np.ones((3, 3))))  # TensorFlow lets go of NumPy's memory when it is next called
+    gc.collect()
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(status.split(field)[1].split()[0])
+
+def used(data):
+    for split in (data.train, data.validation, data.test):
+        for batches in (split.batches(500, shuffle=True, augment=lambda x, y: (x, y)), split.stored_batches(500)):
+            for inputs, labels in batches.take(3):
+                pass
+    model = zoo.build("softmax", data.input_shape, data.num_classes)
+    zoo.train(model, data, zoo.Recipe(batch_size=500, epochs=1), verbose=False)
+    return data
+
+def splits(array):
+    array[...] = 7  # touched, or it takes no memory
+    labels = np.arange(len(array)) % 10
+    return zoo.DataSplits.from_arrays((array, labels), validation=0.2, test=(array[:500], labels[:500]))
+
+used(splits(np.empty((1000, 1000), np.uint8)))  # what TensorFlow takes once and for all
+kept, grown = [], {}
+for kind in ("aligned", "any"):
+    before = memory("VmRSS:")
+    array = Store.empty((100_000, 1000), np.uint8).array if kind == "aligned" else np.empty((100_000, 1000), np.uint8)
+    kept.append(splits(array))
+    del array
+    used(kept[-1])
+    grown[kind] = [(memory(field) - before) / 1e8 for field in ("VmRSS:", "VmHWM:")]
+print(json.dumps(grown))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
+def test_splits_pipelines_and_training_hold_the_examples_once():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    grown = json.loads(done.stdout.strip().splitlines()[-1])  # in units of the array of 100 MB: at the end, at most
+    assert 0.9 < grown["aligned"][0] <= grown["aligned"][1] < 1.3, grown
+    assert 0.9 < grown["any"][0] < 1.3, grown
+    assert grown["any"][1] < 2.3, grown  # the array and its one copy
