@@ -21,7 +21,7 @@ class Store:
     """
 
     def __init__(self, array: np.ndarray) -> None:
-        self.array = np.ascontiguousarray(array)
+        self.array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
         self._tensor: tf.Tensor | None = None
 
     @classmethod
@@ -41,12 +41,11 @@ class Store:
         if self._tensor is None:
             import tensorflow as tf
 
-            if self.array.ctypes.data % _ALIGNMENT == 0 and self.array.flags.writeable and self.array.size:
-                self._tensor = tf.experimental.dlpack.from_dlpack(self.array.__dlpack__())
-            else:
-                with tf.device("CPU"):
-                    self._tensor = tf.constant(self.array)
-                self.array = np.asarray(memoryview(self._tensor))  # the tensor's memory: the copy is let go
+            if self.array.ctypes.data % _ALIGNMENT or not self.array.flags.writeable:
+                aligned = Store.empty(self.array.shape, self.array.dtype).array
+                aligned[...] = self.array
+                self.array = aligned  # what was given is let go
+            self._tensor = tf.experimental.dlpack.from_dlpack(self.array.__dlpack__())
         return self._tensor
 
     def take(self, rows: np.ndarray) -> Store:

@@ -24,7 +24,7 @@ def fuse(layer: keras.layers.BatchNormalization) -> keras.layers.BatchNormalizat
     moving averages (of the biased variance), gradients and the saved configuration remain those of the stock layer,
     because it is one: its `call` is set on the object. A saved model loads without us, with Keras's arithmetic.
 
-    float64, masks, another axis than the last, and statistics over several devices keep Keras's arithmetic.
+    float64, masks, another axis than the last, renormalisation, and statistics over several devices keep Keras's arithmetic.
     """
     if "call" in vars(layer):
         return layer
@@ -32,8 +32,9 @@ def fuse(layer: keras.layers.BatchNormalization) -> keras.layers.BatchNormalizat
 
     def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         rank = len(inputs.shape)
-        is_fusible = layer.axis in (-1, rank - 1) and rank in (2, 4) and not layer.synchronized and mask is None
-        if not is_fusible or layer.compute_dtype == "float64" or isinstance(inputs, keras.KerasTensor):
+        is_plain = layer.axis in (-1, rank - 1) and rank in (2, 4) and mask is None
+        is_other = layer.synchronized or getattr(layer, "renorm", False) or layer.compute_dtype == "float64"
+        if not is_plain or is_other or isinstance(inputs, keras.KerasTensor):
             return stock(inputs, training=training, mask=mask)
         return _fused(layer, tf.convert_to_tensor(inputs), bool(training and layer.trainable))
 

@@ -85,7 +85,8 @@ class GraphEpochs:
     def __call__(self, iterator: Any) -> dict[str, Any]:
         """Makes the next call's gradient steps; returns the epoch's metrics so far."""
         end = self._step + 1 if self._one_by_one else self._steps
-        while self._step < end and not self._model.stop_training:
+        logs: dict[str, Any] = {}
+        while self._step < end and not (logs and self._model.stop_training):  # as `fit`, which looks after a call
             last = min(end, self._step + self._validations.steps_until_due()) if self._validations else end
             arguments = (self._seed, self._epoch, self._step, last)
             step, logs = self._run(*(tf.constant(n, tf.int64) for n in arguments))
@@ -110,11 +111,9 @@ class StreamEpochs:
         on_progress: as in `GraphEpochs`.
 
     Attributes:
-        calls: `None`: as many as the batches give.
+        calls: calls an epoch, or `None`: as many as the batches give.
         batches: the dataset for `fit`.
     """
-
-    calls = None
 
     def __init__(
         self,
@@ -135,6 +134,9 @@ class StreamEpochs:
             drop_remainder=recipe.drop_remainder,
             seed=recipe.seed,
         )
+        self.calls = None
+        if self._steps_a_call == 1:  # one iterator for all epochs, where `fit` makes two an epoch
+            self.batches, self.calls = self.batches.repeat(), self._steps
         model.make_train_function()
         self._keras = model.train_function
 

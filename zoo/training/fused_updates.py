@@ -50,7 +50,7 @@ def _sgd_update(optimizer: keras.optimizers.SGD, gradient: tf.Tensor, variable: 
         accum=_slot(optimizer, optimizer.momentums, variable),
         lr=rate,
         grad=gradient,
-        momentum=tf.cast(optimizer.momentum, variable.dtype),
+        momentum=_constant(optimizer.momentum, variable),
         use_nesterov=optimizer.nesterov,
     )
 
@@ -60,8 +60,8 @@ def _adam_update(optimizer: keras.optimizers.Adam, gradient: tf.Tensor, variable
 
     m <- m + (1-b1)·(g-m), v <- v + (1-b2)·(g²-v), w <- w - rate·sqrt(1-b2^t)/(1-b1^t) · m/(sqrt(v)+epsilon).
     """
-    step = tf.cast(optimizer.iterations.value + 1, variable.dtype)
-    beta_1, beta_2 = (tf.cast(beta, variable.dtype) for beta in (optimizer.beta_1, optimizer.beta_2))
+    step = tf.cast(tf.convert_to_tensor(optimizer.iterations) + 1, variable.dtype)
+    beta_1, beta_2 = _constant(optimizer.beta_1, variable), _constant(optimizer.beta_2, variable)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=_slot(optimizer, optimizer._momentums, variable),
@@ -71,9 +71,13 @@ def _adam_update(optimizer: keras.optimizers.Adam, gradient: tf.Tensor, variable
         lr=rate,
         beta1=beta_1,
         beta2=beta_2,
-        epsilon=tf.cast(optimizer.epsilon, variable.dtype),
+        epsilon=_constant(optimizer.epsilon, variable),
         grad=gradient,
     )
+
+
+def _constant(value: float, variable: tf.Variable) -> tf.Tensor:
+    return tf.convert_to_tensor(value, variable.dtype)  # `tf.cast` would take a float through float32
 
 
 def _slot(optimizer: keras.Optimizer, slots: list[keras.Variable], variable: tf.Variable) -> tf.Tensor:

@@ -56,10 +56,14 @@ class ProgressBar(keras.callbacks.Callback):
             self._print()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        self.close()
+        if self._text and not self._bar:
+            self._print()
+
+    def close(self) -> None:
+        """Gives the terminal its cursor back."""
         if self._bar:
             self._bar.stop()
-        elif self._text:
-            self._print()
 
     def _print(self) -> None:
         print(f"{self._label} {self._done}/{self._epochs}  {self._text}", file=sys.stderr, flush=True)

@@ -52,19 +52,20 @@ class StepRecorder:
 def recording(model: keras.Model, recorder: StepRecorder) -> Iterator[None]:
     """While inside, every train step of `model` writes its loss to `recorder`.
 
-    `compute_loss` is the method that Keras documents for overriding; here it is overridden for one object and one fit.
+    `compute_loss` is the method that Keras documents for overriding; here it is overridden for one object and one fit. As in
+    Keras, each of several devices has its share of the loss.
     """
-    original = model.compute_loss
+    original, share = model.compute_loss, 1 / model.distribute_strategy.num_replicas_in_sync
 
     def compute_loss(
         x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         if y_pred.dtype == tf.float64:  # Keras's own sum of losses is float32
             data_loss = model.loss(y, y_pred, sample_weight)
-            loss = tf.add_n([data_loss, *(tf.cast(p, tf.float64) for p in model.losses)])
+            loss = tf.add_n([data_loss, *(tf.cast(p, tf.float64) * share for p in model.losses)])
         else:
             loss = original(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
-            data_loss = loss - sum(tf.cast(p, loss.dtype) for p in model.losses)
+            data_loss = loss - sum(tf.cast(p, loss.dtype) * share for p in model.losses)
         if training:
             recorder.record(loss, data_loss)
         return loss

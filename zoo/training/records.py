@@ -73,10 +73,15 @@ class EpochRecords(keras.callbacks.Callback):
         rest = self._num_examples - self._recipe.batch_size * (len(losses) - 1)
         sizes[-1] = min(sizes[-1], rest)  # the last batch of an epoch may be partial
         logs["data_loss"] = float(np.average(losses[:, 1], weights=sizes))
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         seconds = time.monotonic() - self._started
         row = {"phase": self._phase, "epoch": epoch, **{name: logs.get(name) for name in _FIRST}, **logs}
         self.epochs.append({**row, "seconds": seconds})
+        self._logs = dict(logs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if logs is not None:
+            logs.update(self._logs)  # `fit` hands out what it measured itself; callbacks know the last epoch's logs here
 
 
 class RunFolder:

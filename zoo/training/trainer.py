@@ -12,6 +12,7 @@ from typing import Any
 import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
+import tensorflow as tf
 
 from zoo.data.split import Split
 from zoo.data.splits import DataSplits, as_splits
@@ -105,13 +106,10 @@ def _train_phase(
     steps = data.train.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
     one_by_one = any(_has_batch_hook(c) for c in callbacks)
     in_graph = _runs_in_graph(model, data.train)
-    by_call = in_graph or one_by_one or recipe.validate_every_steps is not None
-    compile_model(
-        model,
-        recipe,
-        steps_per_epoch=steps,
-        steps_per_execution=1 if by_call else min(steps, _STEPS_PER_EXECUTION),
-    )
+    by_call = in_graph or one_by_one or recipe.validate_every_steps is not None or _is_distributed(model)
+    steps_a_call = 1 if by_call else min(steps, _STEPS_PER_EXECUTION)
+    with model.distribute_strategy.scope():  # where optimizer and metrics have their variables
+        compile_model(model, recipe, steps_per_epoch=steps, steps_per_execution=steps_a_call)
     _seed_generators(model, recipe.seed)
     recorder = StepRecorder(steps, model.distribute_strategy)
     validations = _validations(model, data, recipe, phase, len(records.steps)) if data.validation else None
@@ -119,10 +117,14 @@ def _train_phase(
     records.start_phase(phase, recipe, recorder, validations, len(data.train))
     own: list[keras.callbacks.Callback] = [validations] if validations else []
     own += [records, *([folder.callback(records, validations)] if folder else [])]
-    progress = ProgressBar(recipe.epochs, f"phase {phase + 1} epoch" if phase else "epoch") if verbose else None
-    own += [progress] if progress else []
-    on_progress = progress.on_steps if progress else None
-    with recording(model, recorder):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(recording(model, recorder))
+        on_progress = None
+        if verbose:
+            progress = ProgressBar(recipe.epochs, f"phase {phase + 1} epoch" if phase else "epoch")
+            stack.callback(progress.close)
+            own.append(progress)
+            on_progress = progress.on_steps
         epochs: GraphEpochs | StreamEpochs
         if in_graph:
             epochs = GraphEpochs(
@@ -145,9 +147,14 @@ def _train_phase(
 
 def _runs_in_graph(model: keras.Model, split: Split) -> bool:
     """Whether the loop over gradient steps can run inside the graph."""
-    one_device = model.distribute_strategy.num_replicas_in_sync == 1
     stock_step = type(model).train_step is keras.Model.train_step
-    return split.store is not None and one_device and stock_step
+    return split.store is not None and stock_step and not _is_distributed(model)
+
+
+def _is_distributed(model: keras.Model) -> bool:
+    """Whether the model was built under a `tf.distribute` strategy; such a one takes no loop of steps in a graph."""
+    with model.distribute_strategy.scope():
+        return bool(tf.distribute.has_strategy())
 
 
 def _validations(model: keras.Model, data: DataSplits, recipe: Recipe, phase: int, first_step: int) -> Validations:

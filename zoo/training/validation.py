@@ -107,7 +107,7 @@ class Validations(keras.callbacks.Callback):
             self.final = self._validate()
 
     def _last_step(self) -> int:
-        return self._first_step + int(self.model.optimizer.iterations) - 1
+        return self._first_step + int(self.model.optimizer.iterations.numpy()) - 1
 
     def _record(self, epoch: int) -> dict[str, float]:
         measures = self._validate()
