@@ -164,12 +164,16 @@ def _fit_hypermodel(
 ) -> tuple[keras.Model, dict[str, float], int]:
     import keras
 
+    from zoo.training.fused_updates import forget_traces
+
     recipe, data = setting.recipe, setting.data
     epochs = recipe.epochs if epochs is None else epochs
     keras.utils.set_random_seed(recipe.seed)
     model = setting.hypermodel.build(hp)
     if not isinstance(model, keras.Model):
         raise UsageError(f"a build function must return a compiled keras.Model. Received: {type(model).__name__}")
+    if model.optimizer is not None:
+        forget_traces(model.optimizer)  # or every trial's graph would be kept
     batches = data.train.batches(
         recipe.batch_size,
         shuffle=recipe.shuffle,

@@ -118,6 +118,8 @@ def _finished(train: Split, test: Split, config: dict[str, Any]) -> DataSplits:
         train = train.subset(np.arange(min(config["limit"], len(train))))
     if config["classes"] is not None:
         train, test = pick_classes(train, config["classes"]), pick_classes(test, config["classes"])
+    train.compact()  # what limit and classes left out is freed
+    test.compact()
     train, validation = split_validation(train, config["validation"], test, config["seed"])
     return DataSplits(train, validation, test, config)
 

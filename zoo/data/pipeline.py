@@ -99,8 +99,9 @@ class MemoryBatches:
         """(rows of the store, labels) in the order of pass `number`."""
         if not self._shuffle:
             return self._rows, self._labels
-        order = shuffled(len(self._rows), seed, number)
-        return tf.gather(self._rows, order), tf.gather(self._labels, order)
+        with tf.device("CPU"):
+            order = shuffled(len(self._rows), seed, number)
+            return tf.gather(self._rows, order), tf.gather(self._labels, order)
 
     def batch(self, order: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(stored inputs, labels) of batch `step` of a pass in `order`."""

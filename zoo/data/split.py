@@ -45,7 +45,7 @@ class Split:
         labels: (N,) int32 class indices, or `None` for a stream whose labels are only known by reading it.
         store: the examples in memory (uint8 images or float vectors), or `None` for images that are decoded from `files`
             when they are needed, and for a stream.
-        rows: (N,) places of the examples in `store`.
+        rows: (N,) int32 places of the examples in `store`; `None` without one.
         class_names: one name a class.
         input_shape: shape of one example, without the batch axis.
         dtype: NumPy dtype of the stored inputs.
@@ -77,7 +77,9 @@ class Split:
         self.dtype = np.dtype(dtype)
         self.scaling = scaling
         self.store = store
-        self.rows = np.arange(size, dtype=np.int32) if rows is None else rows.astype(np.int32)
+        self.rows = None
+        if store is not None:
+            self.rows = np.arange(size, dtype=np.int32) if rows is None else rows.astype(np.int32)
         self.labels = labels
         self.stream = stream
         self.files = files
@@ -144,7 +146,7 @@ class Split:
     @property
     def inputs(self) -> np.ndarray | None:
         """(N, ...) stored inputs of a split in memory, else `None`; a copy where the split is a choice of rows."""
-        if self.store is None:
+        if self.store is None or self.rows is None:
             return None
         whole = len(self.store) == self.size and bool((np.diff(self.rows) == 1).all())
         return self.store.array if whole else self.store.array[self.rows]
@@ -161,14 +163,14 @@ class Split:
             dtype=self.dtype,
             scaling=self.scaling,
             store=self.store,
-            rows=self.rows[indices],
+            rows=None if self.rows is None else self.rows[indices],
             labels=self.labels[indices],
             files=files,
         )
 
     def compact(self) -> None:
         """Moves the examples into a store of their own, so that those nobody needs can be freed."""
-        if self.store is not None and len(self.store) > self.size:
+        if self.store is not None and self.rows is not None and len(self.store) > self.size:
             self.store, self.rows = self.store.take(self.rows), np.arange(self.size, dtype=np.int32)
 
     def batches(

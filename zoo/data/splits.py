@@ -139,6 +139,7 @@ def split_validation(
 
 def _fingerprint(split: Split) -> dict[str, Any]:
     assert split.store is not None
+    assert split.rows is not None
     assert split.labels is not None
     digest = hashlib.sha256()
     for start in range(0, len(split), 4096):  # the data are not copied for this

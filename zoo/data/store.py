@@ -14,26 +14,32 @@ _ALIGNMENT = 64  # bytes; TensorFlow reads memory in place only where a buffer s
 
 
 class Store:
-    """An array of stored examples that several splits share; TensorFlow reads the same memory.
+    """An array of examples that several splits share, and that TensorFlow reads in place.
 
     Args:
-        array: (N, ...) examples. One that is not aligned as TensorFlow needs it is copied when `tensor` is first asked for.
+        array: (N, ...) examples; they are copied, so that whoever gave them can change them.
+
+    Attributes:
+        array: the examples; what changes here changes for TensorFlow too.
     """
 
     def __init__(self, array: np.ndarray) -> None:
-        self.array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        self.array = _aligned(array.shape, array.dtype.newbyteorder("="))
+        self.array[...] = array
         self._tensor: tf.Tensor | None = None
 
     @classmethod
     def empty(cls, shape: Sequence[int], dtype: Any) -> Store:
-        """A store to be filled through `array`, aligned so that it is never copied."""
-        dtype = np.dtype(dtype)
-        memory = np.empty(int(np.prod(shape)) * dtype.itemsize + _ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % _ALIGNMENT
-        return cls(memory[start : memory.size - _ALIGNMENT + start].view(dtype).reshape(shape))
+        """A store to be filled through `array`."""
+        store = cls.__new__(cls)
+        store.array, store._tensor = _aligned(shape, np.dtype(dtype)), None
+        return store
 
     def __len__(self) -> int:
         return len(self.array)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[np.ndarray]]:
+        return Store, (self.array,)  # without the tensor, which is the same memory
 
     @property
     def tensor(self) -> tf.Tensor:
@@ -41,15 +47,18 @@ class Store:
         if self._tensor is None:
             import tensorflow as tf
 
-            if self.array.ctypes.data % _ALIGNMENT or not self.array.flags.writeable:
-                aligned = Store.empty(self.array.shape, self.array.dtype).array
-                aligned[...] = self.array
-                self.array = aligned  # what was given is let go
             self._tensor = tf.experimental.dlpack.from_dlpack(self.array.__dlpack__())
         return self._tensor
 
     def take(self, rows: np.ndarray) -> Store:
         """A store of its own with some of the examples, in the order of `rows`."""
         taken = Store.empty((len(rows), *self.array.shape[1:]), self.array.dtype)
-        np.take(self.array, rows, axis=0, out=taken.array)
+        np.take(self.array, rows, axis=0, out=taken.array, mode="clip")  # any other mode takes the memory once more
         return taken
+
+
+def _aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array at a place from which TensorFlow can read it."""
+    memory = np.empty(int(np.prod(shape)) * dtype.itemsize + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : memory.size - _ALIGNMENT + start].view(dtype).reshape(shape)

@@ -117,6 +117,8 @@ class _Source:
             for x, y in self._examples(instruction).batch(2048).as_numpy_iterator():
                 store.array[start : start + len(x)], labels[start : start + len(x)] = x, y
                 start += len(x)
+            if start != count:
+                raise DataError(f"{self.name}: {start} examples where its metadata say {count}; prepare it again")
             rows = self._source_order(instruction, labels)
             labels = labels[rows]
         else:

@@ -33,6 +33,7 @@ def fuse(layer: keras.layers.BatchNormalization) -> keras.layers.BatchNormalizat
     def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         rank = len(inputs.shape)
         is_plain = layer.axis in (-1, rank - 1) and rank in (2, 4) and mask is None
+        is_plain = is_plain and keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype))
         is_other = layer.synchronized or getattr(layer, "renorm", False) or layer.compute_dtype == "float64"
         if not is_plain or is_other or isinstance(inputs, keras.KerasTensor):
             return stock(inputs, training=training, mask=mask)

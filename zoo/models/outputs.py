@@ -67,5 +67,5 @@ def class_probabilities(outputs: Any, kind: str) -> Any:
 
 def operand_of(outputs: tf.Tensor, operation: str) -> tf.Tensor | None:
     """What an activation ("Softmax", "Sigmoid") was applied to, when `outputs` came straight out of it in this graph."""
-    op = None if isinstance(outputs, tf.__internal__.EagerTensor) else getattr(outputs, "op", None)
+    op = outputs.op if tf.is_symbolic_tensor(outputs) else None
     return op.inputs[0] if op is not None and op.type == operation else None

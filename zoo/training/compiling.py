@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from zoo.errors import UsageError
 from zoo.models.outputs import operand_of, output_kind
-from zoo.training.fused_updates import fuse_updates
+from zoo.training.fused_updates import forget_traces, fuse_updates
 from zoo.training.recipe import Recipe
 
 _OUTPUT_OF_LOSS = {
@@ -39,7 +39,7 @@ def compile_model(model: keras.Model, recipe: Recipe, *, steps_per_epoch: int, s
     set_trainable(model, recipe.trainable)
     loss = make_loss(model, recipe.loss)
     model.compile(
-        optimizer=fuse_updates(make_optimizer(recipe, steps_per_epoch * recipe.epochs)),
+        optimizer=forget_traces(fuse_updates(make_optimizer(recipe, steps_per_epoch * recipe.epochs))),
         loss=loss,
         metrics=[make_accuracy(loss)],
         jit_compile=False,  # XLA lost on every CPU it was measured on

@@ -8,7 +8,6 @@ from typing import Any
 import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from zoo.data.augment import augmented
@@ -50,15 +49,17 @@ class GraphEpochs:
         validations: StepValidations | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
+        assert split.store is not None
+        assert split.rows is not None
+        assert split.labels is not None
         self._model, self._seed, self._one_by_one = model, recipe.seed, one_by_one
         self._validations, self._on_progress = validations, on_progress
         self._epoch, self._step = 0, 0
         batches = MemoryBatches(split, recipe.batch_size, shuffle=recipe.shuffle, drop_remainder=recipe.drop_remainder)
         self._steps = batches.steps
         self.calls = batches.steps if one_by_one else 1
-        example = split.subset(np.zeros(1, int))
-        example.compact()
-        self.batches = example.batches(1).repeat()
+        example = scale(tf.constant(split.store.array[split.rows[:1]]), split.scaling), tf.constant(split.labels[:1])
+        self.batches = tf.data.Dataset.from_tensors(example).repeat()
         model.optimizer.build(model.trainable_variables)  # no variable can be made inside the loop
 
         def one_step(seed: tf.Tensor, epoch: tf.Tensor, order: Any, step: tf.Tensor) -> tf.Tensor:
@@ -70,8 +71,7 @@ class GraphEpochs:
             return step + 1
 
         @tf.function(autograph=False)
-        def run(seed: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tuple[tf.Tensor, Any]:
-            order = batches.order(seed, epoch)
+        def run(order: Any, seed: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> Any:
             end = tf.timestamp() + _LONGEST_CALL
             (step,) = tf.while_loop(
                 lambda step: (step < last) & ((step == first) | (tf.timestamp() < end)),
@@ -80,7 +80,7 @@ class GraphEpochs:
             )
             return step, model.get_metrics_result()
 
-        self._run = run
+        self._run, self._order_of = run, tf.function(batches.order, autograph=False)
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         """Makes the next call's gradient steps; returns the epoch's metrics so far."""
@@ -88,8 +88,10 @@ class GraphEpochs:
         logs: dict[str, Any] = {}
         while self._step < end and not (logs and self._model.stop_training):  # as `fit`, which looks after a call
             last = min(end, self._step + self._validations.steps_until_due()) if self._validations else end
-            arguments = (self._seed, self._epoch, self._step, last)
-            step, logs = self._run(*(tf.constant(n, tf.int64) for n in arguments))
+            seed, epoch, first, until = (tf.cast(n, tf.int64) for n in (self._seed, self._epoch, self._step, last))
+            if self._step == 0:
+                self._order = self._order_of(seed, epoch)
+            step, logs = self._run(self._order, seed, epoch, first, until)
             self._step = int(step)
             if self._validations:
                 self._validations.after_steps()
@@ -101,7 +103,9 @@ class GraphEpochs:
 
 
 class StreamEpochs:
-    """`fit`'s own train function over `Split.batches`, for streams, several devices, and models with a `train_step`.
+    """`fit`'s own train function over `Split.batches`, for streams, `tf.distribute`, and models with a `train_step`.
+
+    Under `tf.distribute`, Keras spends the first pass on learning shapes: the first epoch has the order of the second pass.
 
     Args:
         model: a compiled model.

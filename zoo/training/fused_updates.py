@@ -40,6 +40,22 @@ def fuse_updates(optimizer: keras.Optimizer) -> keras.Optimizer:
     return optimizer
 
 
+def forget_traces(optimizer: keras.Optimizer) -> keras.Optimizer:
+    """Makes a trained model free its graph, weights and data when it is let go; returns this one optimizer.
+
+    Keras sums gradients over devices by `all_reduce`, also where there is one device. That is a custom gradient, and
+    TensorFlow keeps the closures of custom gradients, with all that their graph holds, for as long as the process lives.
+    """
+    stock = optimizer._all_reduce_sum_gradients
+
+    def summed(grads_and_vars: list[tuple[tf.Tensor, tf.Variable]]) -> list[tuple[tf.Tensor, tf.Variable]]:
+        alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+        return grads_and_vars if alone else stock(grads_and_vars)
+
+    optimizer._all_reduce_sum_gradients = summed
+    return optimizer
+
+
 def _sgd_update(optimizer: keras.optimizers.SGD, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor) -> None:
     """Plain: w <- w - rate·g. Momentum: v <- momentum·v - rate·g, w <- w + v; Nesterov: w <- w + momentum·v - rate·g."""
     if not optimizer.momentum:

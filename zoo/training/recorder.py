@@ -22,6 +22,7 @@ class StepRecorder:
     """
 
     def __init__(self, capacity: int, strategy: tf.distribute.Strategy) -> None:
+        self.capacity = capacity
         # On several devices each has its own copy, and reading adds them up: Keras divides a device's loss by their number.
         copies = {"synchronization": tf.VariableSynchronization.ON_READ}
         with strategy.scope():
@@ -38,7 +39,7 @@ class StepRecorder:
     def record(self, loss: tf.Tensor, data_loss: tf.Tensor) -> None:
         """Adds one step; called while the train step is traced."""
         row = tf.cast(tf.stack([loss, data_loss]), tf.float64)
-        self._losses.assign(tf.tensor_scatter_nd_update(self._losses, [[self._position]], [row]))
+        tf.raw_ops.ResourceScatterNdUpdate(ref=self._losses.handle, indices=[[self._position]], updates=[row])
         self._position.assign_add(1)
 
     def take(self) -> np.ndarray:

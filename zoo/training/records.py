@@ -62,6 +62,9 @@ class EpochRecords(keras.callbacks.Callback):
         validations = pd.DataFrame(self.validations, columns=_VALIDATION_COLUMNS)
         return {"history": pd.DataFrame(self.epochs), "steps": steps, "validations": validations}
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        self.params["steps"] = self._recorder.capacity  # what callbacks know as the steps of an epoch
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         self._started = time.monotonic()
 
@@ -81,7 +84,9 @@ class EpochRecords(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         if logs is not None:
-            logs.update(self._logs)  # `fit` hands out what it measured itself; callbacks know the last epoch's logs here
+            logs.update(
+                self._logs
+            )  # `fit` hands out what it measured itself; callbacks know the last epoch's logs here
 
 
 class RunFolder:

@@ -64,6 +64,10 @@ def train(
         >>> run.metrics["val_accuracy"]
     """
     data, recipes = as_splits(data), as_recipes(recipe)
+    if tf.distribute.has_strategy():  # Keras would divide the validation loss too by the number of devices
+        raise UsageError(
+            "call train outside of `with strategy.scope()`; the model knows the strategy it was built under"
+        )
     _check_fit(model, data, recipes)
     started = time.monotonic()
     config = {
@@ -148,7 +152,7 @@ def _train_phase(
 def _runs_in_graph(model: keras.Model, split: Split) -> bool:
     """Whether the loop over gradient steps can run inside the graph."""
     stock_step = type(model).train_step is keras.Model.train_step
-    return split.store is not None and stock_step and not _is_distributed(model)
+    return model.built and split.store is not None and stock_step and not _is_distributed(model)
 
 
 def _is_distributed(model: keras.Model) -> bool:
