@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
+import pickle
 import subprocess
 import sys
 import weakref
@@ -49,15 +51,18 @@ def aligned(array: np.ndarray, past: int = 0) -> np.ndarray:
 
 @DTYPES
 @pytest.mark.parametrize("shape", [(5, 3, 2), (1,), (64, 1)], ids=str)
-def test_an_aligned_array_is_the_tensors_memory(shape, dtype):
-    array = aligned(values(shape, dtype))
-    store = Store(array)
-    array[0] = 101  # before the tensor is made
-    assert address(store.tensor) == array.ctypes.data
-    array[-1] += 7  # and after: TensorFlow sees both
-    np.testing.assert_array_equal(store.tensor, array)
+@pytest.mark.parametrize("past", [0, 16, 32])
+def test_an_array_is_copied_once_into_memory_that_tensorflow_reads(shape, dtype, past):
+    original = aligned(values(shape, dtype), past)
+    store = Store(original)
+    original += 1  # whoever gave it may change it
+    assert address(store.tensor) == store.array.ctypes.data != original.ctypes.data
+    store.array[0] = 101
+    expected = values(shape, dtype)
+    expected[0] = 101
+    np.testing.assert_array_equal(store.tensor, expected)
+    assert store.tensor is store.tensor
     assert store.tensor.dtype.as_numpy_dtype == np.dtype(dtype)
-    assert store.array.ctypes.data == array.ctypes.data
     assert len(store) == shape[0]
 
 
@@ -71,36 +76,28 @@ def test_an_empty_store_is_aligned_and_filled_in_place(dtype):
         np.testing.assert_array_equal(store.tensor, values(shape, dtype))
 
 
-@DTYPES
-@pytest.mark.parametrize("past", [16, 32, 48])
-def test_what_is_not_aligned_is_copied_once(past, dtype):
-    original = aligned(values((6, 4, 2), dtype), past)
-    store = Store(original)
-    assert store.array.ctypes.data == original.ctypes.data
-    tensor = store.tensor
-    assert address(tensor) != original.ctypes.data
-    assert store.tensor is tensor
-    assert store.array.ctypes.data == address(tensor)  # from now on there is one memory again
-    assert (store.array.shape, store.array.dtype) == (original.shape, original.dtype)
-    np.testing.assert_array_equal(store.array, original)
-
-
-def test_the_copied_array_is_let_go():
-    original = aligned(values((6, 4)), 16)
+def test_what_was_given_is_let_go():
+    original = values((6, 4))
     store, watched = Store(original), weakref.ref(original)
-    store.tensor  # noqa: B018
     del original
     gc.collect()
     assert watched() is None
+    assert len(store) == 6
 
 
-def test_what_must_not_be_written_to_is_copied():
-    array = aligned(values((6, 4)))
+def test_a_copy_of_a_store_is_one_memory_too():
+    for copied in (copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))):
+        store = Store(values((6, 4)))
+        store.tensor  # noqa: B018
+        other = copied(store)
+        assert address(other.tensor) == other.array.ctypes.data != store.array.ctypes.data
+        np.testing.assert_array_equal(other.tensor, values((6, 4)))
+
+
+def test_what_must_not_be_written_to_is_taken():
+    array = values((6, 4))
     array.flags.writeable = False
-    store = Store(array)
-    assert address(store.tensor) != array.ctypes.data
-    assert store.array.ctypes.data == address(store.tensor)
-    np.testing.assert_array_equal(store.array, values((6, 4)))
+    np.testing.assert_array_equal(Store(array).tensor, values((6, 4)))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +159,7 @@ def test_the_memory_lives_as_long_as_either_needs_it(past):
 
 
 @DTYPES
-@pytest.mark.parametrize("rows", [[3, 0, 5], [2, 2, 2, 2], [0, 1, 2, 3, 4, 5], [-1], []], ids=str)
+@pytest.mark.parametrize("rows", [[3, 0, 5], [2, 2, 2, 2], [0, 1, 2, 3, 4, 5], []], ids=str)
 def test_take_makes_a_store_of_its_own(rows, dtype):
     store = Store(values((6, 4, 2), dtype))
     taken = store.take(np.array(rows, np.int32))
@@ -217,7 +214,7 @@ def chains(draw):
     return count, chain
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@settings(deadline=None, max_examples=12, derandomize=True)
 @given(chains(), st.integers(1, 12), st.booleans(), st.booleans())
 def test_subsets_of_subsets_are_numpys_fancy_indexing(chain, batch_size, in_bytes, compact):
     count, indices = chain
@@ -303,7 +300,6 @@ import zoo.startup  # noqa: F401  (before TensorFlow)
 import numpy as np
 import tensorflow as tf
 import zoo
-from zoo.data.store import Store
 
 def memory(field):
     tf.reduce_sum(tf.constant(np.ones((3, 3))))  # TensorFlow lets go of NumPy's memory when it is next called
@@ -326,23 +322,31 @@ def splits(array):
     return zoo.DataSplits.from_arrays((array, labels), validation=0.2, test=(array[:500], labels[:500]))
 
 used(splits(np.empty((1000, 1000), np.uint8)))  # what TensorFlow takes once and for all
-kept, grown = [], {}
-for kind in ("aligned", "any"):
-    before = memory("VmRSS:")
-    array = Store.empty((100_000, 1000), np.uint8).array if kind == "aligned" else np.empty((100_000, 1000), np.uint8)
-    kept.append(splits(array))
-    del array
-    used(kept[-1])
-    grown[kind] = [(memory(field) - before) / 1e8 for field in ("VmRSS:", "VmHWM:")]
+before = memory("VmRSS:")
+kept = used(splits(np.empty((100_000, 1000), np.uint8)))
+grown = [(memory(field) - before) / 1e8 for field in ("VmRSS:", "VmHWM:")]
 print(json.dumps(grown))
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def memory_process(request):
+    """Runs beside the other tests, where a chosen test waits for it."""
+    if not any(
+        item.name == "test_splits_pipelines_and_training_hold_the_examples_once" for item in request.session.items
+    ):
+        yield None
+        return
+    command = [sys.executable, "-c", MEMORY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        yield process
+        process.kill()
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
-def test_splits_pipelines_and_training_hold_the_examples_once():
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    grown = json.loads(done.stdout.strip().splitlines()[-1])  # in units of the array of 100 MB: at the end, at most
-    assert 0.9 < grown["aligned"][0] <= grown["aligned"][1] < 1.3, grown
-    assert 0.9 < grown["any"][0] < 1.3, grown
-    assert grown["any"][1] < 2.3, grown  # the array and its one copy
+def test_splits_pipelines_and_training_hold_the_examples_once(memory_process):
+    output, _ = memory_process.communicate()
+    assert memory_process.returncode == 0, output
+    grown = json.loads(output.strip().splitlines()[-1])  # in units of the array of 100 MB: at the end, at most
+    assert 0.9 < grown[0] < 1.3, grown
+    assert grown[1] < 2.3, grown  # the array that was given, and the one that is kept

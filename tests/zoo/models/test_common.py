@@ -35,6 +35,7 @@ class Case:
     trainable: int
     num_outputs: int
     num_losses: int
+    shaken: float = 0.2  # how far `shake` moves a weight
 
 
 PENALTIES = {"l1": 2**-7, "l2": 2**-5}  # powers of two: Keras rounds the strengths through float32
@@ -98,6 +99,14 @@ TABLE: dict[str, list[Case]] = {
             3,
         ),
     ],
+    "resnet20": [
+        # 9 * 3 * 16 + 6 * (9 * 16 * 16) + (9 * 16 * 32) + 5 * (9 * 32 * 32) + (9 * 32 * 64) + 5 * (9 * 64 * 64), ten outputs of
+        # 64 + 1, and 4 * (7 * 16 + 6 * 32 + 6 * 64) of normalisation, half of it not trained; for 32 x 32 pixels as well.
+        # Nineteen convolutions would multiply a shake of 0.2 to a million.
+        Case((8, 8, 3), 10, {}, 271098, 269722, 10, 0, shaken=0.02),
+        # 2 * 9 * 16 fewer in the first convolution, 7 * 65 fewer in the last layer
+        Case((5, 6, 1), 3, {"kernel_initializer": "glorot_uniform", **PENALTIES}, 270355, 268979, 3, 20, shaken=0.02),
+    ],
 }
 
 # What every model refuses: (input_shape, num_classes, options). `None` stands for those of its first case.
@@ -142,6 +151,14 @@ REFUSED: dict[str, list[tuple[Any, Any, dict[str, Any]]]] = {
         (None, None, {"convolutions_per_stage": 0}),
         (None, None, {"units": 0}),
     ],
+    "resnet20": [
+        ((64,), None, {}),
+        ((8, 8), None, {}),
+        ((3, 8, 3), None, {}),
+        ((8, 3, 3), None, {}),
+        (None, None, {"dropout": 0.5}),
+        (None, None, {"num_stages": 3}),
+    ],
 }
 
 CASES = [(name, case) for name, cases in TABLE.items() for case in cases]
@@ -159,12 +176,16 @@ def inputs_for(case: Case, count: int = 7) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(count, *case.input_shape)).astype(np.float32)
 
 
-def shake(model: keras.Model) -> None:
+def shake(model: keras.Model, most: float = 0.2) -> None:
     """Gives every weight another value, so that biases and normalisations are not at 0 and 1."""
     random = np.random.default_rng(2)
     for weight in model.weights:
         if not weight.name.startswith("seed_generator"):
-            weight.assign(np.asarray(weight) + random.uniform(-0.2, 0.2, weight.shape))
+            weight.assign(np.asarray(weight) + random.uniform(-most, most, weight.shape))
+
+
+def is_normalised(model: keras.Model) -> bool:
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
 
 
 def check_probabilities(outputs: np.ndarray, case: Case, tolerance: float) -> None:
@@ -190,7 +211,7 @@ def test_has_exactly_these_parameters_outputs_and_penalties(name, case):
     assert model.name == name
     assert not model.compiled
 
-    shake(model)
+    shake(model, case.shaken)
     penalized = [
         np.asarray(w, np.float64)
         for w in model.weights
@@ -205,7 +226,7 @@ def test_has_exactly_these_parameters_outputs_and_penalties(name, case):
 @every_case
 def test_gives_probabilities(name, case):
     model = build(name, case)
-    shake(model)
+    shake(model, case.shaken)
     outputs = model(inputs_for(case)).numpy()
     assert outputs.dtype == np.float32
     check_probabilities(outputs, case, 1e-6)
@@ -224,7 +245,7 @@ def test_without_classifier_activation_gives_the_logits(name, case):
 @every_case
 def test_float64(name, case):
     model, single = build(name, case, dtype="float64"), build(name, case)
-    shake(single)
+    shake(single, case.shaken)
     model.set_weights(single.get_weights())
     assert {w.dtype for w in model.weights if "seed_generator" not in w.path} == {"float64"}
     inputs = inputs_for(case)
@@ -237,7 +258,7 @@ def test_float64(name, case):
 @every_case
 def test_mixed_bfloat16_gives_float32_probabilities(name, case):
     model, single = build(name, case, dtype="mixed_bfloat16"), build(name, case)
-    shake(single)
+    shake(single, case.shaken)
     model.set_weights(single.get_weights())
     assert {w.dtype for w in model.weights if "seed_generator" not in w.path} == {"float32"}
     hidden = [layer for layer in model.layers[:-1] if layer.weights]
@@ -258,7 +279,7 @@ def test_one_step_changes_every_trained_weight_and_lowers_the_loss(name, case):
     model.fit(inputs, labels, batch_size=32, epochs=1, verbose=0)
     for weight, old in zip(model.weights, before, strict=True):
         assert weight.path.startswith("seed_generator") or not np.array_equal(weight, old), weight.path
-    if not (case.options.get("dropout") or case.options.get("batch_normalization")):  # those train another function
+    if not (case.options.get("dropout") or is_normalised(model)):  # those train another function
         assert model.evaluate(inputs, labels, verbose=0) < loss
 
 
@@ -269,7 +290,7 @@ def saved(tmp_path_factory):
     models = {}
     for i, (name, case) in enumerate(CASES):
         model = build(name, case)
-        shake(model)
+        shake(model, case.shaken)
         model.save(folder / f"{i}.keras")
         np.savez(folder / f"{i}.npz", inputs=inputs_for(case), outputs=model(inputs_for(case), training=False))
         models[i] = model
@@ -284,7 +305,10 @@ def test_a_saved_file_is_the_same_model(saved):
         for weight, original in zip(loaded.weights, model.weights, strict=True):
             np.testing.assert_array_equal(weight, original)
         inputs = inputs_for(CASES[i][1])
-        np.testing.assert_array_equal(loaded(inputs, training=False), model(inputs, training=False))
+        tolerance = 1e-5 if is_normalised(model) else 0  # a loaded normalisation computes as Keras does, not fused
+        np.testing.assert_allclose(
+            loaded(inputs, training=False), model(inputs, training=False), rtol=0, atol=tolerance
+        )
         assert [float(loss) for loss in loaded.losses] == [float(loss) for loss in model.losses]
 
 
@@ -305,7 +329,8 @@ print(json.dumps({"worst": worst, "zoo": [m for m in sys.modules if m.split(".")
     result = json.loads(done.stdout)
     assert result["zoo"] == []
     assert len(result["worst"]) == len(models)
-    assert all(difference <= 1e-6 for difference in result["worst"].values()), result
+    for i, difference in result["worst"].items():
+        assert difference <= (1e-5 if is_normalised(models[int(i)]) else 1e-6), (i, difference)
 
 
 @every_model
