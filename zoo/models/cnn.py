@@ -78,11 +78,10 @@ def cnn(
     inputs = layers.model_input(input_shape, dtype)
     x = inputs
     for i, count in enumerate(stage_filters, start=1):
+        pool = keras.layers.MaxPooling2D(2, dtype=dtype, name=f"stage{i}_pool")
         for j in range(1, int(convolutions_per_stage) + 1):
-            x = layers.hidden(
-                x, keras.layers.Conv2D(count, 3, padding="same", name=f"stage{i}_conv{j}", **weights), **after
-            )
-        x = keras.layers.MaxPooling2D(2, dtype=dtype, name=f"stage{i}_pool")(x)
+            convolution = keras.layers.Conv2D(count, 3, padding="same", name=f"stage{i}_conv{j}", **weights)
+            x = layers.hidden(x, convolution, pool=pool if j == convolutions_per_stage else None, **after)
         if dropout:
             x = keras.layers.Dropout(dropout, dtype=dtype, name=f"stage{i}_dropout")(x)
     x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)

@@ -12,6 +12,7 @@ import keras
 from zoo.errors import UsageError
 from zoo.models.normalization import fused_batch_normalization
 
+_MONOTONE = ("relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign", "linear")
 DTYPES = ("float32", "float64", "mixed_bfloat16")
 
 
@@ -31,13 +32,26 @@ def penalty(l1: float, l2: float) -> keras.Regularizer | None:
 
 
 def hidden(
-    x: keras.KerasTensor, layer: keras.layers.Layer, *, activation: str, batch_normalization: bool, dtype: str
+    x: keras.KerasTensor,
+    layer: keras.layers.Layer,
+    *,
+    activation: str,
+    batch_normalization: bool,
+    dtype: str,
+    pool: keras.layers.Layer | None = None,
 ) -> keras.KerasTensor:
-    """A layer with weights, optional batch normalisation, and the activation, named after the layer."""
+    """A layer with weights, optional batch normalisation, the activation, named after the layer, and maximum pooling.
+
+    A monotone activation comes after the pooling: the maximum of the activations is the activation of the maximum, at
+    a quarter of the work.
+    """
     x = layer(x)
     if batch_normalization:
         x = fused_batch_normalization(dtype=dtype, name=f"{layer.name}_batch_normalization")(x)
-    return keras.layers.Activation(activation, dtype=dtype, name=f"{layer.name}_activation")(x)
+    activate = keras.layers.Activation(activation, dtype=dtype, name=f"{layer.name}_activation")
+    if pool is None:
+        return activate(x)
+    return activate(pool(x)) if activation in _MONOTONE else pool(activate(x))
 
 
 def classifier(

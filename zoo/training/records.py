@@ -73,9 +73,11 @@ class EpochRecords(keras.callbacks.Callback):
         losses = self._recorder.take()
         self.steps += [(float(loss), float(data)) for loss, data in losses]
         sizes = np.full(len(losses), self._recipe.batch_size)
-        rest = self._num_examples - self._recipe.batch_size * (len(losses) - 1)
-        sizes[-1] = min(sizes[-1], rest)  # the last batch of an epoch may be partial
-        logs["data_loss"] = float(np.average(losses[:, 1], weights=sizes))
+        logs["data_loss"] = float("nan")  # where a model's own train_step does not call compute_loss
+        if len(losses):
+            rest = self._num_examples - self._recipe.batch_size * (len(losses) - 1)
+            sizes[-1] = min(sizes[-1], rest)  # the last batch of an epoch may be partial
+            logs["data_loss"] = float(np.average(losses[:, 1], weights=sizes))
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         seconds = time.monotonic() - self._started
         row = {"phase": self._phase, "epoch": epoch, **{name: logs.get(name) for name in _FIRST}, **logs}

@@ -79,12 +79,39 @@ def test_the_layers_of_an_mlp_are_named_and_ordered():
     assert names_of(full) == ["inputs", *hidden, "predictions"]
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh", "elu", "gelu", "swish"])
+def test_pooling_before_a_monotone_activation_changes_nothing(activation):
+    model = zoo.build("cnn", (8, 8, 1), 3, filters=(4, 5), units=4, activation=activation, dtype="float64")
+    layers = model.layers
+    for i in (1, 2):
+        first, second = f"stage{i}_conv1_activation", f"stage{i}_pool"
+        positions = [names_of(model).index(n) for n in (first, second)]
+        assert (positions[0] < positions[1]) == (activation in ("gelu", "swish"))  # these are not monotone
+    inputs = keras.Input((8, 8, 1), dtype="float64")
+    x = inputs
+    for i in (1, 2):
+        for name in (f"stage{i}_conv1", f"stage{i}_conv1_activation", f"stage{i}_pool"):
+            x = model.get_layer(name)(x)
+    for layer in layers[names_of(model).index("flatten") :]:
+        x = layer(x)
+    textbook = keras.Model(inputs, x)
+    images = np.random.default_rng(0).random((6, 8, 8, 1))
+    found = []
+    for net in (model, textbook):
+        with tf.GradientTape() as tape:
+            outputs = net(images)
+            loss = tf.reduce_sum(tf.math.log(outputs[:, 0]))
+        found.append([outputs, *tape.gradient(loss, [v.value for v in model.trainable_variables])])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
 def test_the_layers_of_a_cnn_are_named_and_ordered():
     model = zoo.build("cnn", (8, 8, 1), 3, filters=(2, 3), batch_normalization=True, dropout=0.5, units=4)
     stages = [
         f"stage{i}_{n}"
         for i in (1, 2)
-        for n in ("conv1", "conv1_batch_normalization", "conv1_activation", "pool", "dropout")
+        for n in ("conv1", "conv1_batch_normalization", "pool", "conv1_activation", "dropout")
     ]
     dense = ["flatten", "dense", "dense_batch_normalization", "dense_activation", "dropout"]
     assert names_of(model) == ["inputs", *stages, *dense, "predictions"]
