@@ -71,7 +71,8 @@ def remove_files(root):
 
 def left_in(folder):
     """What is in a temporary folder, but for the sources that TensorFlow's AutoGraph keeps there until it ends."""
-    return [file for file in folder.iterdir() if not file.name.startswith("__autograph_generated_file")]
+    autograph = ("__autograph_generated_file", "__pycache__")  # TensorFlow's, and Python's beside them
+    return [file for file in folder.iterdir() if not file.name.startswith(autograph)]
 
 
 def assert_same(first, second):
