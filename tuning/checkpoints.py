@@ -1,66 +1,78 @@
-"""The best model of a search, kept so that it always belongs to the best trial that the journal holds.
+"""The files of a search beside its journal: the models of the best trials, and the states of trials that may go on.
 
-A new best is saved beside the old one, then its trial goes to the journal, and only then does it take the old one's
-place. A crash between leaves a candidate, which the next opening promotes or removes.
+A file is written before the record that counts on it, and deleted after the one that does without it: whatever a crash leaves
+too much, the next start deletes.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from tuning.task import model_path
 from zoo import storage
 from zoo.errors import ZooError
 
+_NAME = re.compile(r"trial-(\d+)")
 
-class BestModel:
-    """`best/model.keras` in a search's folder.
+
+class Checkpoints:
+    """The `models/` and `states/` of a search's folder.
 
     Args:
         directory: the search's folder.
+        direction: "max" or "min".
+        keep_best: how many models are kept.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.folder = Path(directory) / "best"
-        self.path = self.folder / "model.keras"
+    def __init__(self, directory: str | os.PathLike[str], *, direction: str, keep_best: int) -> None:
+        self._directory, self._direction, self._keep_best = Path(directory), direction, keep_best
 
-    def candidate(self, number: int) -> Path:
-        """Where a trial saves its model when it is the best so far."""
-        return self.folder / f"candidate-{number:04d}.keras"
+    def threshold(self, trials: dict[int, dict[str, Any]]) -> float | None:
+        """The score that a trial must beat for its model to be kept; `None` while any will do."""
+        best = ranked(trials, self._direction)[: self._keep_best]
+        return best[-1]["score"] if len(best) == self._keep_best else None
 
-    def promote(self, number: int) -> None:
-        """Puts a trial's model in the place of the best; its trial is in the journal by now."""
-        self.candidate(number).replace(self.path)
+    def prune(self, trials: dict[int, dict[str, Any]], resumable: Collection[int]) -> None:
+        """Deletes what nobody needs any more.
 
-    def recover(self, best: dict[str, Any] | None) -> None:
-        """Ends what a crash interrupted, given the journal's best trial."""
-        if best is not None and _holds(self.candidate(best["number"]), best):
-            self.promote(best["number"])
-        for pattern in ("candidate-*.keras", ".*.keras"):  # whole ones, and those that a crash cut short
-            for left_over in self.folder.glob(pattern):
-                left_over.unlink()
-
-    def file_of(self, best: dict[str, Any]) -> Path:
-        """The file with the very model of the best trial.
-
-        Raises:
-            ZooError: there is none, or another model has taken its place.
+        Args:
+            trials: the journal's finished trials.
+            resumable: the trials whose states may be asked for: the running ones, their parents, paused ones.
         """
-        for path in (self.path, self.candidate(best["number"])):
-            if _holds(path, best):
-                return path
-        what = "is not the model of the best trial" if self.path.exists() else "is missing"
-        raise ZooError(f"{self.path} {what} (trial {best['number'] + 1}); train again with best_values and best_recipe")
+        best = {record["number"] for record in ranked(trials, self._direction)[: self._keep_best]}
+        for folder, wanted in (("models", best), ("states", set(resumable))):
+            for file in (self._directory / folder).glob("*"):
+                name = _NAME.match(file.name)  # what a crash cut short begins with a dot
+                if name is None or int(name.group(1)) not in wanted:
+                    file.unlink(missing_ok=True)
+
+
+def ranked(trials: dict[int, dict[str, Any]], direction: str) -> list[dict[str, Any]]:
+    """The records of completed trials, best first, the first of equals before the others."""
+    completed = [trials[number] for number in sorted(trials) if trials[number]["status"] == "completed"]
+    sign = -1.0 if direction == "max" else 1.0
+    return sorted(completed, key=lambda record: sign * record["score"])
 
 
 def best_of(trials: dict[int, dict[str, Any]], direction: str) -> dict[str, Any] | None:
     """The record with the best score, the first of equals; `None` when no trial was completed."""
-    completed = [trials[number] for number in sorted(trials) if trials[number]["status"] == "completed"]
-    if not completed:
-        return None
-    return (max if direction == "max" else min)(completed, key=lambda record: record["score"])
+    best = ranked(trials, direction)
+    return best[0] if best else None
 
 
-def _holds(path: Path, record: dict[str, Any]) -> bool:
-    return path.is_file() and storage.sha256_of_file(path) == record["model_sha256"]
+def checked_model(directory: str | os.PathLike[str], record: dict[str, Any]) -> Path:
+    """The file with the very model of a trial.
+
+    Raises:
+        ZooError: it is missing, or it is not what the journal says.
+    """
+    path = model_path(directory, record["number"])
+    if not path.is_file():
+        raise ZooError(f"{path} is missing; train again with best_values and best_recipe")
+    if storage.sha256_of_file(path) != record["model_sha256"]:
+        raise ZooError(f"{path} is not the model of trial {record['number'] + 1}; train again with best_values")
+    return path

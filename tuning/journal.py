@@ -1,7 +1,9 @@
 """The append-only record of a search: what a result is read from and what a search resumes from.
 
-`journal.jsonl` has one record a line, `{"crc32": ..., "record": {...}}`: first the header that identifies the search,
-then one record a finished trial. Numbers that are not finite stand as `NaN` and `Infinity`, as in Python's json.
+`journal.jsonl` has one record a line, `{"crc32": ..., "record": {...}}`: first the header that identifies the search, then one
+of kind "asked" when the oracle gives a trial, and one of kind "trial" when it has ended ("retried" where it failed and is run
+again). In this order a fresh oracle is asked and told again, whatever ran at the same time. Numbers that are not finite stand
+as `NaN` and `Infinity`, as in Python's json.
 """
 
 from __future__ import annotations
@@ -14,10 +16,9 @@ from types import TracebackType
 from typing import Any
 
 from zoo import storage
-from zoo.errors import UsageError, ZooError
+from zoo.errors import UsageError, ZooError, changes
 
 FILE_NAME = "journal.jsonl"
-_MISSING = "nothing"
 
 
 class Journal:
@@ -29,6 +30,8 @@ class Journal:
 
     Attributes:
         trials: number -> record of each finished trial, in the order in which they ended.
+        events: the records but the headers, as they were when the journal was opened.
+        seconds: wall time that the search has taken, by its last record.
 
     Raises:
         UsageError: the folder holds another search; the message names the differences.
@@ -44,6 +47,8 @@ class Journal:
         if records:
             _check_same_search(path.parent, _header(records), header)
         self.trials = _trials(records)
+        self.events = [record for record in records if record["kind"] != "header"]
+        self.seconds = max((record["ended"] for record in self.trials.values()), default=0.0)
         self._file = path.open("ab")
         self._file.truncate(end)  # a torn last line goes
         if not records or _header(records) != header:
@@ -138,28 +143,11 @@ def _trials(records: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 
 def _check_same_search(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    differences = []
-    before, now = _flat(old), _flat(new)
-    for name in dict.fromkeys([*before, *now]):
-        there, here = before.get(name, _MISSING), now.get(name, _MISSING)
-        if there != here and not (name == "max_trials" and (here is None or (there is not None and here > there))):
-            differences.append(f"{name} was {_short(there)} and is {_short(here)}")
+    before, now = old["max_trials"], new["max_trials"]
+    if now is None or (before is not None and now >= before):
+        old = {**old, "max_trials": now}
+    differences = changes(old, new)
     if not differences and list(old["space"]) != list(new["space"]):
         differences.append("the hyper-parameters have another order")
     if differences:
         raise UsageError(f"{directory} holds another search: {'; '.join(differences)}. Choose another directory")
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, member in value.items():
-        if isinstance(member, dict):
-            flat.update(_flat(member, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = member
-    return flat
-
-
-def _short(value: Any) -> str:
-    text = value if value == _MISSING else json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

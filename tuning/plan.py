@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +12,111 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras_tuner
 
 from tuning import discovery, oracles
+from tuning.oracles.cells import count_cells
+from tuning.oracles.cost import halving_cost, hyperband_cost
 from tuning.spaces import ModelSpace
-from tuning.trial import Setting
-from zoo.data.splits import as_splits
+from tuning.task import Setting
+from zoo.data.splits import as_splits, content_sha256
 from zoo.errors import UsageError, unknown_name
 from zoo.training.recipe import Recipe
 
+RUNGS = ("halving", "hyperband")  # the methods that decide the epochs of a trial
 
-def make_setting(
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a search is made of.
+
+    Attributes:
+        setting: what all trials share.
+        oracle: what is asked for trials.
+        header: what identifies the search in its journal.
+    """
+
+    setting: Setting
+    oracle: keras_tuner.Oracle
+    header: dict[str, Any]
+
+    def announcement(self) -> tuple[str, int | None]:
+        """What is to come, in one line, and the number of trials, where it is known."""
+        header, cost = self.header, ""
+        method, total = header["method"], header["max_trials"]
+        if method == "grid":
+            total = min(count_cells(self.oracle.hyperparameters), total or sys.maxsize)
+        elif method in RUNGS:
+            trials, epochs = (hyperband_cost if method == "hyperband" else halving_cost)(header["max_epochs"])
+            cost = f", {epochs} epochs together" if total is None or total >= trials else ""
+            total = min(trials, total or trials)
+        runs = header["folds"] * header["repeats"]
+        of = f" of {runs} runs each" if runs > 1 else ""
+        aim = f"{method} search of {header['model']} for {header['objective']}"
+        return f"{aim}: up to {total} trials{of}{cost}" if total else f"{aim}{of}", total
+
+
+def make_plan(
+    model: Any,
+    data: Any,
+    *,
+    method: str | keras_tuner.Oracle,
+    values: Mapping[str, Any] | None,
+    recipe: Recipe,
+    objective: str | keras_tuner.Objective,
+    max_trials: int | None,
+    max_epochs: int | None,
+    folds: int,
+    repeats: int,
+    seed: int,
+) -> Plan:
+    """From the arguments of `tuning.search`, with their defaults filled in; see there for the errors."""
+    by_rungs = method in RUNGS
+    epochs = None if by_rungs else max_epochs
+    aim = method.objective if isinstance(method, keras_tuner.Oracle) and method.objective is not None else objective
+    setting = _setting(model, data, values=values, recipe=recipe, objective=aim, epochs=epochs)
+    setting = dataclasses.replace(setting, folds=folds, repeats=repeats, max_epochs=max_epochs if by_rungs else None)
+    space = discovery.discover(setting.hypermodel)
+    fields = list(getattr(setting.hypermodel, "recipe_fields", ()))
+    if by_rungs and "epochs" in fields:
+        raise UsageError(f"{method} decides the epochs of a trial: take epochs out of values, give max_epochs")
+    header = {
+        "version": 2,
+        "model": discovery.model_label(model),
+        "space": discovery.describe(space),
+        "recipe_fields": fields,
+        "method": method if isinstance(method, str) else type(method).__name__,
+        "objective": setting.objective,
+        "direction": setting.direction,
+        "seed": seed if isinstance(method, str) else method.seed,
+        "data": setting.data.config,
+        "data_sha256": content_sha256(setting.data),
+        "recipe": setting.recipe.as_config(),
+        "folds": folds,
+        "repeats": repeats,
+        "max_trials": max_trials,
+        "max_epochs": max_epochs if by_rungs else None,  # else the recipe has it
+    }
+    return Plan(setting, _oracle(method, space, setting, max_epochs, seed), header)
+
+
+def _oracle(
+    method: str | keras_tuner.Oracle,
+    space: keras_tuner.HyperParameters,
+    setting: Setting,
+    max_epochs: int | None,
+    seed: int,
+) -> keras_tuner.Oracle:
+    aim = keras_tuner.Objective(setting.objective, direction=setting.direction)
+    if isinstance(method, str):
+        return oracles.make_oracle(method, space, objective=aim, max_epochs=max_epochs, seed=seed)
+    if method.trials:
+        raise UsageError(
+            "the oracle was asked before; give a new one, the search's folder has what became of its trials"
+        )
+    method.objective, method.verbose = aim, 0
+    method.update_space(space)
+    return method
+
+
+def _setting(
     model: Any,
     data: Any,
     *,
@@ -27,11 +125,7 @@ def make_setting(
     objective: str | keras_tuner.Objective,
     epochs: int | None,
 ) -> Setting:
-    """What all trials of a search share, checked; `epochs` replaces the recipe's where it is given.
-
-    Raises:
-        UsageError: see `tuning.search`.
-    """
+    """What all trials of a search share, checked; `epochs` replaces the recipe's where it is given."""
     splits = as_splits(data)
     hypermodel = discovery.as_hypermodel(model, splits, values=values, recipe=recipe)
     if isinstance(hypermodel, ModelSpace):
@@ -47,34 +141,3 @@ def make_setting(
     if aim.name.startswith("val_") and splits.validation is None:
         raise UsageError(f"the objective {aim.name} needs validation data; load the data with validation=0.1")
     return Setting(hypermodel, splits, recipe, aim.name, aim.direction)
-
-
-def make_plan(
-    model: Any, setting: Setting, method: str, *, max_trials: int | None, max_epochs: int | None, seed: int
-) -> tuple[keras_tuner.Oracle, dict[str, Any]]:
-    """The oracle of a search, and the journal's header that identifies it.
-
-    Raises:
-        UsageError: there is nothing to search, or not by this method.
-    """
-    space = discovery.discover(setting.hypermodel)
-    fields = list(getattr(setting.hypermodel, "recipe_fields", ()))
-    if method == "hyperband" and "epochs" in fields:
-        raise UsageError("hyperband decides the epochs of a trial: take epochs out of values, give max_epochs")
-    aim = keras_tuner.Objective(setting.objective, direction=setting.direction)
-    oracle = oracles.make_oracle(method, space, objective=aim, max_epochs=max_epochs, seed=seed)
-    header = {
-        "version": 1,
-        "model": discovery.model_label(model),
-        "space": discovery.describe(space),
-        "recipe_fields": fields,
-        "method": method,
-        "objective": setting.objective,
-        "direction": setting.direction,
-        "seed": seed,
-        "data": setting.data.config,
-        "recipe": setting.recipe.as_config(),
-        "max_trials": max_trials,
-        "max_epochs": max_epochs if method == "hyperband" else None,  # else the recipe has it
-    }
-    return oracle, header

@@ -1,9 +1,4 @@
-"""Values -> score: builds, trains and scores one trial.
-
-A trial is a function of its values and the recipe's seed: it is built and trained from scratch, also when Hyperband
-promotes it (resuming where it paused, and models that are reused from trial to trial, can come in here later). Task
-and outcome are plain values, so that they can cross to another process.
-"""
+"""Values -> score: `TrialRunner` runs trials, each a function of its values and the recipe's seed."""
 
 from __future__ import annotations
 
@@ -11,187 +6,164 @@ import dataclasses
 import math
 import time
 import traceback
-import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from tuning.task import Setting, TrialOutcome, TrialProgress, TrialTask, is_better, model_path
 from zoo import storage
-from zoo.errors import UsageError
-from zoo.training.recipe import Recipe
+from zoo.data.folds import stratified_folds
+from zoo.errors import SaveError
 
 if TYPE_CHECKING:
-    import keras
     import keras_tuner
 
-    from zoo.data.splits import DataSplits
+    from tuning.runs import RunResult
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What all trials of a search share.
+class TrialRunner:
+    """Runs trials of one search one after the other, in this process.
 
-    Attributes:
-        hypermodel: a `ModelSpace`, or a user's `HyperModel`.
-        data: `train` is fitted, `validation` scores, `test` is never touched.
-        recipe: how to train. A user's `HyperModel` gets its batch size, shuffling, seed and epochs.
-        objective: name of the metric that is the score.
-        direction: "max" or "min".
-    """
+    Models of the catalog are kept from trial to trial, one for each structure, and traced once.
 
-    hypermodel: Any
-    data: DataSplits
-    recipe: Recipe
-    objective: str
-    direction: str
-
-
-@dataclasses.dataclass(frozen=True)
-class TrialTask:
-    """One trial to run.
+    Args:
+        setting: what all trials of the search share.
 
     Attributes:
-        number: counts the trials of a search from 0.
-        hyperparameters: `keras_tuner.HyperParameters.get_config()`: the space and the values.
-        epochs: epochs to train, or `None` for the recipe's.
-        save_to: where to keep the model when it beats `better_than`; `None` keeps nothing.
-        better_than: the best score so far.
+        signatures: structures that were met.
+        traces: how often a gradient step was traced for them; the number of structures, unless they did not fit.
     """
 
-    number: int
-    hyperparameters: dict[str, Any]
-    epochs: int | None = None
-    save_to: str | None = None
-    better_than: float | None = None
+    def __init__(self, setting: Setting) -> None:
+        from tuning import runs
+        from tuning.spaces import ModelSpace
 
+        self._setting = setting
+        of_catalog = isinstance(setting.hypermodel, ModelSpace)
+        self._runner: Any = runs.SpaceRunner(setting) if of_catalog else runs.HyperModelRunner(setting)
+        self._programs = self._runner.programs if of_catalog else None
+        self._folds = [setting.data]
+        if setting.folds > 1:
+            self._folds = stratified_folds(setting.data, setting.folds, seed=setting.recipe.seed)
 
-@dataclasses.dataclass(frozen=True)
-class TrialOutcome:
-    """What became of a trial.
+    @property
+    def signatures(self) -> int:  # noqa: D102
+        return self._programs.signatures if self._programs else 0
 
-    Attributes:
-        status: "completed" or "failed".
-        score: the objective, `None` for a failed trial.
-        metrics: all metrics of the model at its end.
-        epochs: epochs that were run.
-        seconds: wall time, building included.
-        reason: one line on why it failed.
-        traceback: of the exception that failed it.
-        hyperparameters: the config after the build, when the build declared hyper-parameters that were not yet known.
-        model_sha256: of the file at `save_to`, when it was written.
-    """
+    @property
+    def traces(self) -> int:  # noqa: D102
+        return self._programs.traces if self._programs else 0
 
-    status: str
-    score: float | None = None
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
-    epochs: int = 0
-    seconds: float = 0.0
-    reason: str | None = None
-    traceback: str | None = None
-    hyperparameters: dict[str, Any] | None = None
-    model_sha256: str | None = None
+    def run(self, task: TrialTask, on_progress: Callable[[TrialProgress], None] | None = None) -> TrialOutcome:
+        """Trains and scores one trial, and keeps its model when it is good enough.
 
+        An exception of the build or the training, and an objective that is missing, infinite or not a number, make a
+        failed trial.
 
-def run_trial(setting: Setting, task: TrialTask) -> TrialOutcome:
-    """Builds, trains and scores one trial, and saves its model when it is the best so far.
+        Args:
+            task: what to run. Where the trial was begun before, it goes on from its saved state.
+            on_progress: told how far the trial is.
 
-    Sets the global seeds of Python, NumPy and TensorFlow to the recipe's.
+        Raises:
+            SaveError: the disk does not take the state or the model. It and `KeyboardInterrupt` go through.
+        """
+        import zoo.startup  # noqa: F401  (before Keras)
 
-    An exception of the build or the training, and an objective that is missing, infinite or not a number, make a failed
-    trial. `KeyboardInterrupt`, and a disk that does not take the model, go through to the caller.
-    """
-    import zoo.startup  # noqa: F401  (before Keras)
+        # isort: split
+        import keras_tuner
 
-    # isort: split
-    import keras_tuner
+        started = time.perf_counter()
+        hp = keras_tuner.HyperParameters.from_config(task.hyperparameters)
+        known = len(hp.space)
+        try:
+            results = self._run_all(task, hp, on_progress)
+            outcome = self._outcome(results)
+            if outcome.status == "completed":
+                outcome = self._keep(results[-1][1], outcome, task)
+        except SaveError:
+            raise
+        except Exception as error:
+            outcome = _failure(error)
+        return dataclasses.replace(
+            outcome,
+            # Of earlier attempts, what their saved states tell.
+            seconds=max(time.perf_counter() - started, sum(run["seconds"] for run in outcome.runs)),
+            hyperparameters=hp.get_config() if len(hp.space) > known else None,
+        )
 
-    started = time.perf_counter()
-    hp = keras_tuner.HyperParameters.from_config(task.hyperparameters)
-    known = len(hp.space)
-    try:
-        model, metrics, epochs = _fit(setting, task, hp)
-    except Exception as error:
-        return _failure(error, seconds=time.perf_counter() - started)
-    outcome = TrialOutcome(
-        status="completed",
-        metrics=metrics,
-        epochs=epochs,
-        hyperparameters=hp.get_config() if len(hp.space) > known else None,
-    )
-    problem = _problem(metrics, setting.objective)
-    if problem is not None:
-        return dataclasses.replace(outcome, status="failed", reason=problem, seconds=time.perf_counter() - started)
-    outcome = dataclasses.replace(outcome, score=metrics[setting.objective])
-    outcome = _keep(model, outcome, setting, task)
-    return dataclasses.replace(outcome, seconds=time.perf_counter() - started)
+    def close(self) -> None:
+        """Lets all models go."""
+        self._runner.close()
 
+    def _run_all(
+        self,
+        task: TrialTask,
+        hp: keras_tuner.HyperParameters,
+        on_progress: Callable[[TrialProgress], None] | None,
+    ) -> list[tuple[dict[str, Any], RunResult]]:
+        """One result a fold and repeat; the runs after one without a score are left out."""
+        from tuning.runs import make_run
 
-def is_better(score: float, best: float | None, direction: str) -> bool:
-    """Whether `score` beats `best`; a tie does not, so that the first of equals stays."""
-    return best is None or (score > best if direction == "max" else score < best)
+        setting = self._setting
+        epochs = self._runner.epochs(hp) if task.epochs is None else task.epochs
+        each, count = epochs - task.initial_epoch, setting.folds * setting.repeats
+        results: list[tuple[dict[str, Any], RunResult]] = []
+        for number in range(count):
+            fold, repeat = divmod(number, setting.repeats)
 
+            def on_epochs(done: float, score: float | None, before: int = number) -> None:
+                if on_progress is not None:
+                    so_far = before * each + max(0.0, done - task.initial_epoch)
+                    on_progress(TrialProgress(task.number, so_far, count * each, score))
 
-def _fit(
-    setting: Setting, task: TrialTask, hp: keras_tuner.HyperParameters
-) -> tuple[keras.Model, dict[str, float], int]:
-    """The trained model, its metrics and the epochs it took."""
-    from tuning.spaces import ModelSpace
+            seed = setting.recipe.seed + repeat
+            run = make_run(setting, task, number, self._folds[fold], seed, epochs, on_epochs)
+            result = self._runner.run(hp, run, task.initial_epoch)
+            results.append(({"fold": fold, "repeat": repeat, "seed": seed}, result))
+            if _problem(result.metrics, setting.objective) is not None:
+                break
+        return results
 
-    if isinstance(setting.hypermodel, ModelSpace):
-        return _fit_space(setting.hypermodel, setting.data, task.epochs, hp)
-    return _fit_hypermodel(setting, task.epochs, hp)
+    def _outcome(self, results: list[tuple[dict[str, Any], RunResult]]) -> TrialOutcome:
+        objective = self._setting.objective
+        runs = [
+            {
+                **names,
+                "score": result.metrics.get(objective),
+                "metrics": result.metrics,
+                "epochs": result.epochs,
+                "seconds": result.seconds,
+                "curve": result.curve,
+            }
+            for names, result in results
+        ]
+        problem = _problem(results[-1][1].metrics, objective)
+        shared = [name for name in results[0][1].metrics if all(name in result.metrics for _, result in results)]
+        metrics = {name: math.fsum(result.metrics[name] for _, result in results) / len(results) for name in shared}
+        return TrialOutcome(
+            status="completed" if problem is None else "failed",
+            score=metrics[objective] if problem is None else None,
+            metrics=metrics,
+            runs=runs,
+            epochs=sum(result.epochs for _, result in results),
+            reason=problem,
+        )
 
-
-def _fit_space(
-    space: Any, data: DataSplits, epochs: int | None, hp: keras_tuner.HyperParameters
-) -> tuple[keras.Model, dict[str, float], int]:
-    import keras
-
-    import zoo
-
-    options, recipe = space.choose(hp)
-    if epochs is not None:
-        recipe = dataclasses.replace(recipe, epochs=epochs)
-    keras.utils.set_random_seed(recipe.seed)
-    model = zoo.build(space.model_name, space.input_shape, space.num_classes, seed=recipe.seed, **options)
-    run = zoo.train(model, data, recipe, verbose=False)
-    metrics = {name: float(value) for name, value in run.metrics.items() if name != "epochs"}
-    return run.model, metrics, int(run.metrics["epochs"])
-
-
-def _fit_hypermodel(
-    setting: Setting, epochs: int | None, hp: keras_tuner.HyperParameters
-) -> tuple[keras.Model, dict[str, float], int]:
-    import keras
-
-    from zoo.training.fused_updates import forget_traces
-
-    recipe, data = setting.recipe, setting.data
-    epochs = recipe.epochs if epochs is None else epochs
-    keras.utils.set_random_seed(recipe.seed)
-    model = setting.hypermodel.build(hp)
-    if not isinstance(model, keras.Model):
-        raise UsageError(f"a build function must return a compiled keras.Model. Received: {type(model).__name__}")
-    if model.optimizer is not None:
-        forget_traces(model.optimizer)  # or every trial's graph would be kept
-    batches = data.train.batches(
-        recipe.batch_size,
-        shuffle=recipe.shuffle,
-        augment=recipe.augment,
-        drop_remainder=recipe.drop_remainder,
-        seed=recipe.seed,
-    )
-    held_out = None if data.validation is None else data.validation.batches(recipe.batch_size)
-    options: dict[str, Any] = {"validation_data": held_out, "epochs": epochs, "callbacks": [], "verbose": 0}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="`shuffle=True` was passed")  # the batches see to it
-        result = setting.hypermodel.fit(hp, model, batches, **options)
-    if isinstance(result, keras.callbacks.History):
-        last = {name: float(values[-1]) for name, values in result.history.items() if values}
-        return model, last, len(result.epoch)
-    if isinstance(result, Mapping):
-        return model, {name: float(value) for name, value in result.items()}, epochs
-    return model, {setting.objective: float(result)}, epochs
+    def _keep(self, result: RunResult, outcome: TrialOutcome, task: TrialTask) -> TrialOutcome:
+        """Saves the model of a trial of one run that is good enough."""
+        assert outcome.score is not None
+        if not task.keep_model or not is_better(outcome.score, task.better_than, self._setting.direction):
+            return outcome
+        model, path = result.make_model(), model_path(task.folder, task.number)
+        try:
+            with storage.atomic_path(path) as temporary:
+                model.save(temporary)
+        except OSError as error:
+            raise SaveError(f"{path} cannot be written: {error.strerror or error}") from error
+        except Exception as error:  # a model class that Keras cannot serialize
+            failed = _failure(error)
+            reason = f"the model cannot be saved: {failed.reason}"
+            return dataclasses.replace(outcome, status="failed", score=None, reason=reason, traceback=failed.traceback)
+        return dataclasses.replace(outcome, model_sha256=storage.sha256_of_file(path))
 
 
 def _problem(metrics: Mapping[str, float], objective: str) -> str | None:
@@ -204,23 +176,7 @@ def _problem(metrics: Mapping[str, float], objective: str) -> str | None:
     return None
 
 
-def _keep(model: keras.Model, outcome: TrialOutcome, setting: Setting, task: TrialTask) -> TrialOutcome:
-    """Saves the model of a trial that is the best so far."""
-    assert outcome.score is not None
-    if task.save_to is None or not is_better(outcome.score, task.better_than, setting.direction):
-        return outcome
-    try:
-        with storage.atomic_path(task.save_to) as temporary:
-            model.save(temporary)
-    except OSError:
-        raise
-    except Exception as error:  # a model class that Keras cannot serialize
-        return dataclasses.replace(_failure(error), metrics=outcome.metrics, epochs=outcome.epochs)
-    return dataclasses.replace(outcome, model_sha256=storage.sha256_of_file(Path(task.save_to)))
-
-
-def _failure(error: Exception, *, seconds: float = 0.0) -> TrialOutcome:
+def _failure(error: Exception) -> TrialOutcome:
     message = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    trace = "".join(traceback.format_exception(error))
-    return TrialOutcome(status="failed", reason=reason, traceback=trace, seconds=seconds)
+    return TrialOutcome(status="failed", reason=reason, traceback="".join(traceback.format_exception(error)))

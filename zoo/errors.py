@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
+from typing import Any
 
 
 class ZooError(Exception):
@@ -20,6 +22,10 @@ class DataError(ZooError):
 
 class ExportError(ZooError):
     """An export was not put in place, because it does not compute what the model computes."""
+
+
+class SaveError(ZooError):
+    """The disk did not take a file: it is full, or may not be written to."""
 
 
 class LockedError(ZooError):
@@ -43,3 +49,34 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
     near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=3, cutoff=0.6)]
     hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "."
     return UsageError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(known)}")
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two descriptions of plain values, e.g. `["recipe.epochs was 9 and is 8"]`."""
+    before, now = _flat(old), _flat(new)
+    found = []
+    for name in dict.fromkeys([*before, *now]):
+        there, here = before.get(name, _MISSING), now.get(name, _MISSING)
+        if there != here:
+            found.append(f"{name} was {_short(there)} and is {_short(here)}")
+    return found
+
+
+_MISSING = "nothing"
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, member in value.items():
+        is_list = isinstance(member, list) and any(isinstance(m, dict) for m in member)
+        parts = {str(i): m for i, m in enumerate(member)} if is_list else member
+        if isinstance(parts, dict):
+            flat |= _flat(parts, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = member
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = value if value == _MISSING else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

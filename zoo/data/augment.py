@@ -131,8 +131,10 @@ def augmented(
     return images
 
 
-def apply(batches: tf.data.Dataset, augment: Augmentation | Sequence[str], seed: int) -> tf.data.Dataset:
-    """Maps the augmentations over batches, with a new draw in every pass."""
+def apply(
+    batches: tf.data.Dataset, augment: Augmentation | Sequence[str], seed: int, first_pass: int = 0
+) -> tf.data.Dataset:
+    """Maps the augmentations over batches, with a new draw in every pass; the first one counts as `first_pass`."""
     if callable(augment):
         return batches.map(augment, num_parallel_calls=2, deterministic=True)
     names = [augment] if isinstance(augment, str) else list(augment)
@@ -146,16 +148,16 @@ def apply(batches: tf.data.Dataset, augment: Augmentation | Sequence[str], seed:
         return batches.enumerate().map(one_batch, num_parallel_calls=2, deterministic=True)
 
     steps = batches.cardinality()
-    return passes().flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
+    return passes(first_pass).flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
 
 
-def passes() -> tf.data.Dataset:
-    """One element: how often the dataset made from it has been iterated, from 0.
+def passes(first: int = 0) -> tf.data.Dataset:
+    """One element: how often the dataset made from it has been iterated, from `first`.
 
     Order and augmentation are functions of (seed, pass), and unlike `Dataset.shuffle` of nothing else: that one also
     mixes in TensorFlow's global seed.
     """
-    count = tf.Variable(-1, dtype=tf.int64, trainable=False)
+    count = tf.Variable(first - 1, dtype=tf.int64, trainable=False)
     return tf.data.Dataset.from_tensors(0).map(lambda _: count.assign_add(1))
 
 

@@ -28,14 +28,17 @@ def scaled_batches(
     augment: augmentation.Augmentation | Sequence[str] | None,
     drop_remainder: bool,
     seed: int,
+    first_pass: int = 0,
 ) -> tf.data.Dataset:
     """See `Split.batches`."""
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
-    batches = _batches(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed)
+    batches = _batches(
+        split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed, first_pass=first_pass
+    )
     batches = batches.map(lambda x, y: (scale(x, split.scaling), y), num_parallel_calls=2, deterministic=True)
     if augment:
-        batches = augmentation.apply(batches, augment, seed)
+        batches = augmentation.apply(batches, augment, seed, first_pass)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -86,22 +89,26 @@ class MemoryBatches:
         drop_remainder: whether a last partial batch is left out.
 
     Attributes:
+        examples: (rows of the store, labels) of the split.
         steps: batches a pass.
     """
 
     def __init__(self, split: Split, batch_size: int, *, shuffle: bool = False, drop_remainder: bool = False) -> None:
         assert split.store is not None
         self._store, self._batch_size, self._shuffle = split.store.tensor, batch_size, shuffle
-        self._rows, self._labels = tf.constant(split.rows), tf.constant(split.labels)
+        self.examples = examples_of(split)
         self.steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
 
-    def order(self, seed: int | tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(rows of the store, labels) in the order of pass `number`."""
+    def order(
+        self, seed: int | tf.Tensor, number: tf.Tensor, examples: tuple[tf.Tensor, tf.Tensor] | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """(rows of the store, labels) in the order of pass `number`; of other examples of the store where they are given."""
+        rows, labels = self.examples if examples is None else examples
         if not self._shuffle:
-            return self._rows, self._labels
+            return rows, labels
         with tf.device("CPU"):
-            order = shuffled(len(self._rows), seed, number)
-            return tf.gather(self._rows, order), tf.gather(self._labels, order)
+            order = shuffled(tf.size(rows), seed, number)
+            return tf.gather(rows, order), tf.gather(labels, order)
 
     def batch(self, order: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(stored inputs, labels) of batch `step` of a pass in `order`."""
@@ -112,16 +119,25 @@ class MemoryBatches:
         return inputs, labels[start : start + self._batch_size]
 
 
-def shuffled(count: int, seed: int | tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+def examples_of(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
+    """((N,) rows of the store, (N,) labels) of a split in memory, int32."""
+    return tf.constant(split.rows), tf.constant(split.labels)
+
+
+def shuffled(count: int | tf.Tensor, seed: int | tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     """(count,) a permutation that the seed and the number of the pass decide."""
     draw = tf.random.fold_in(tf.stack([tf.cast(seed, tf.int64), 0]), tf.cast(number, tf.int64))
     return tf.random.experimental.stateless_shuffle(tf.range(count), draw)
 
 
-def _batches(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int) -> tf.data.Dataset:
+def _batches(
+    split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int, first_pass: int = 0
+) -> tf.data.Dataset:
     """Batches of (stored inputs, labels): gathered from memory, decoded from files, or read from a stream."""
     if split.stream is not None:
-        return streamed(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed)
+        return streamed(
+            split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed, first_pass=first_pass
+        )
     if split.store is not None:
         memory = MemoryBatches(split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder)
 
@@ -136,7 +152,7 @@ def _batches(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bo
             return examples(shuffled(len(split), seed, number) if shuffle else tf.range(len(split)))
 
     steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
-    batches = augmentation.passes().flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
+    batches = augmentation.passes(first_pass).flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False  # they copy the whole store in every pass
     return batches.with_options(options)

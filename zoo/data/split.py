@@ -181,6 +181,7 @@ class Split:
         augment: Augmentation | Sequence[str] | None = None,
         drop_remainder: bool = False,
         seed: int = 0,
+        first_pass: int = 0,
     ) -> tf.data.Dataset:
         """A `tf.data.Dataset` of (inputs, int32 labels) that plain `model.fit` takes.
 
@@ -192,11 +193,18 @@ class Split:
                 whole batches of scaled inputs.
             drop_remainder: whether a last partial batch is left out.
             seed: decides order and augmentation.
+            first_pass: what the first pass counts as, for training that is resumed.
         """
         from zoo.data import pipeline
 
         return pipeline.scaled_batches(
-            self, batch_size, shuffle=shuffle, augment=augment, drop_remainder=drop_remainder, seed=seed
+            self,
+            batch_size,
+            shuffle=shuffle,
+            augment=augment,
+            drop_remainder=drop_remainder,
+            seed=seed,
+            first_pass=first_pass,
         )
 
     def stored_batches(self, batch_size: int) -> tf.data.Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,26 @@ def split_validation(
     chosen = validation_indices(train.labels, validation, seed)
     rest = np.setdiff1d(np.arange(len(train)), chosen)
     return train.subset(rest), train.subset(chosen)
+
+
+def content_sha256(data: DataSplits) -> str:
+    """What training and validation data hold, in one number: pixels in memory, labels, names and sizes of image files.
+
+    Of a stream only the number of examples counts.
+    """
+    digest = hashlib.sha256()
+    for split in (data.train, data.validation):
+        if split is None:
+            continue
+        digest.update(f"{len(split)} {split.input_shape} {split.dtype} {split.class_names}".encode())
+        if split.store is not None:
+            digest.update(_fingerprint(split)["sha256"].encode())
+        elif split.labels is not None:
+            digest.update(np.ascontiguousarray(split.labels).data)
+        for file in split.files or ():
+            size = Path(file).stat().st_size if Path(file).exists() else "missing"
+            digest.update(f"{Path(file).name} {size}\n".encode())
+    return digest.hexdigest()
 
 
 def _fingerprint(split: Split) -> dict[str, Any]:

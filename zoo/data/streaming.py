@@ -180,7 +180,9 @@ def decoded(split: Split, batch_size: int, drop_remainder: bool) -> Callable[[tf
     return examples
 
 
-def streamed(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int) -> tf.data.Dataset:
+def streamed(
+    split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int, first_pass: int = 0
+) -> tf.data.Dataset:
     """Batches of (stored inputs, int32 labels) of a stream, which is mixed through a buffer of 4,096 examples.
 
     The order is a function of (seed, pass) and of nothing else. A `RepeatableStream` that fits is read from its source
@@ -208,7 +210,7 @@ def streamed(split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bo
         return batches if cache is None else batches.map(gathered, num_parallel_calls=2, deterministic=True)
 
     steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
-    return augmentation.passes().flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
+    return augmentation.passes(first_pass).flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
 
 
 def _kept(examples: tf.data.Dataset, cache: PixelCache) -> tf.data.Dataset:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from zoo.data.augment import augmented
-from zoo.data.pipeline import MemoryBatches, scale
+from zoo.data.pipeline import MemoryBatches, examples_of, scale
 from zoo.data.split import Split
 from zoo.training.recipe import Recipe
 from zoo.training.validation import StepValidations
@@ -19,45 +20,64 @@ from zoo.training.validation import StepValidations
 _LONGEST_CALL = 1.0  # seconds; between two graph calls a signal is heard and progress is shown
 
 
+OnProgress = Callable[[int, int], None]  # (steps done, steps of the epoch)
+
+
+class Epochs(Protocol):
+    """What is put into the place of `fit`'s train function.
+
+    Attributes:
+        calls: calls an epoch, or `None`: as many as the batches give.
+        batches: the dataset for `fit`.
+        position: (epoch, step) of the next gradient step; the epoch counts passes over the data.
+    """
+
+    calls: int | None
+    batches: tf.data.Dataset
+    position: tuple[int, int]
+
+    def start(
+        self,
+        split: Split,
+        seed: int,
+        *,
+        epoch: int,
+        validations: StepValidations | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Makes ready for a `fit` that begins with pass `epoch` over `split`, in the order that `seed` decides."""
+        ...
+
+    def skip_to(self, step: int, metrics: list[np.ndarray]) -> None:
+        """Begins the next epoch in its middle, with the metrics as they were there."""
+        ...
+
+    def __call__(self, iterator: Any) -> dict[str, Any]:
+        """Makes the next call's gradient steps; returns the epoch's metrics so far."""
+        ...
+
+
 class GraphEpochs:
-    """`fit`'s train function for data in memory: the loop over gradient steps runs inside the graph.
+    """`fit`'s train function for data in memory: the loop over gradient steps runs inside the graph; see `Epochs`.
 
     `fit` makes as many calls an epoch as `calls` says, with an iterator over `batches` that is not used, and keeps its
     callbacks, metrics and history. A gradient step is the model's own `train_step`, on the batches that `Split.batches`
-    gives.
+    gives. `batches` is one example again and again, from which `fit` learns shapes.
 
     Args:
         model: a compiled model.
-        split: training data in memory.
-        recipe: batch size, order, augmentation, seed.
+        split: training data in memory; `start` takes others of the same store.
+        recipe: batch size, order, augmentation.
         one_by_one: whether every call is one gradient step, for callbacks that want batches.
-        validations: validates after certain steps; `None` where that is left to the end of epochs.
-        on_progress: called with (steps done, steps of the epoch) between graph calls.
-
-    Attributes:
-        calls: calls an epoch.
-        batches: the dataset for `fit`: one example again and again, from which it learns shapes.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        split: Split,
-        recipe: Recipe,
-        *,
-        one_by_one: bool = False,
-        validations: StepValidations | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> None:
+    def __init__(self, model: keras.Model, split: Split, recipe: Recipe, *, one_by_one: bool = False) -> None:
         assert split.store is not None
         assert split.rows is not None
         assert split.labels is not None
-        self._model, self._seed, self._one_by_one = model, recipe.seed, one_by_one
-        self._validations, self._on_progress = validations, on_progress
-        self._epoch, self._step = 0, 0
+        self._model, self._recipe, self._one_by_one = model, recipe, one_by_one
+        self.position: tuple[int, int] = 0, 0
         batches = MemoryBatches(split, recipe.batch_size, shuffle=recipe.shuffle, drop_remainder=recipe.drop_remainder)
-        self._steps = batches.steps
-        self.calls = batches.steps if one_by_one else 1
         example = scale(tf.constant(split.store.array[split.rows[:1]]), split.scaling), tf.constant(split.labels[:1])
         self.batches = tf.data.Dataset.from_tensors(example).repeat()
         model.optimizer.build(model.trainable_variables)  # no variable can be made inside the loop
@@ -70,7 +90,9 @@ class GraphEpochs:
             model.train_step((inputs, labels))
             return step + 1
 
-        @tf.function(autograph=False)
+        column, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int64)
+
+        @tf.function(autograph=False, input_signature=[(column, column), number, number, number, number])
         def run(order: Any, seed: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> Any:
             end = tf.timestamp() + _LONGEST_CALL
             (step,) = tf.while_loop(
@@ -80,78 +102,114 @@ class GraphEpochs:
             )
             return step, model.get_metrics_result()
 
-        self._run, self._order_of = run, tf.function(batches.order, autograph=False)
+        self._run = run
+        self._order_of = tf.function(batches.order, autograph=False, input_signature=[number, number, (column, column)])
+        self.start(split, recipe.seed, epoch=0, validations=None, on_progress=None)
+
+    @property
+    def traces(self) -> int:
+        """How often the gradient step was traced."""
+        return int(self._run.experimental_get_tracing_count())
+
+    def start(  # noqa: D102
+        self,
+        split: Split,
+        seed: int,
+        *,
+        epoch: int,
+        validations: StepValidations | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._examples, self._seed, self.position = examples_of(split), seed, (epoch, 0)
+        self._validations, self._on_progress = validations, on_progress
+        self._order: Any = None
+        self._metrics: list[np.ndarray] = []
+        self._steps = split.num_batches(self._recipe.batch_size, drop_remainder=self._recipe.drop_remainder)
+        self.calls: int | None = self._steps if self._one_by_one else 1
+
+    def skip_to(self, step: int, metrics: list[np.ndarray]) -> None:  # noqa: D102
+        self.position, self._metrics = (self.position[0], step), metrics
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         """Makes the next call's gradient steps; returns the epoch's metrics so far."""
-        end = self._step + 1 if self._one_by_one else self._steps
+        epoch, step = self.position
+        for variable, value in zip(self._model.metrics_variables, self._metrics, strict=bool(self._metrics)):
+            variable.assign(value)
+        self._metrics = []
+        end = step + 1 if self._one_by_one else self._steps
         logs: dict[str, Any] = {}
-        while self._step < end and not (logs and self._model.stop_training):  # as `fit`, which looks after a call
-            last = min(end, self._step + self._validations.steps_until_due()) if self._validations else end
-            seed, epoch, first, until = (tf.cast(n, tf.int64) for n in (self._seed, self._epoch, self._step, last))
-            if self._step == 0:
-                self._order = self._order_of(seed, epoch)
-            step, logs = self._run(self._order, seed, epoch, first, until)
-            self._step = int(step)
+        while step < end and not (logs and self._model.stop_training):  # as `fit`, which looks after a call
+            last = min(end, step + self._validations.steps_until_due()) if self._validations else end
+            numbers = [tf.constant(n, tf.int64) for n in (self._seed, epoch, step, last)]
+            if self._order is None:
+                self._order = self._order_of(*numbers[:2], self._examples)
+            reached, logs = self._run(self._order, *numbers)
+            step = int(reached)
+            self.position = epoch, step
             if self._validations:
                 self._validations.after_steps()
             if self._on_progress:
-                self._on_progress(self._step, self._steps)
-        if self._step == self._steps:
-            self._epoch, self._step = self._epoch + 1, 0
+                self._on_progress(step, self._steps)
+        if step == self._steps:
+            self.position, self._order = (epoch + 1, 0), None
         return logs
 
 
 class StreamEpochs:
     """`fit`'s own train function over `Split.batches`, for streams, `tf.distribute`, and models with a `train_step`.
 
-    Under `tf.distribute`, Keras spends the first pass on learning shapes: the first epoch has the order of the second pass.
+    See `Epochs`. Under `tf.distribute`, Keras spends the first pass on learning shapes: the first epoch has the order of
+    the second pass.
 
     Args:
         model: a compiled model.
         split: training data.
         recipe: batch size, order, augmentation, seed.
-        validations: as in `GraphEpochs`.
-        on_progress: as in `GraphEpochs`.
-
-    Attributes:
-        calls: calls an epoch, or `None`: as many as the batches give.
-        batches: the dataset for `fit`.
     """
 
-    def __init__(
+    def __init__(self, model: keras.Model, split: Split, recipe: Recipe) -> None:
+        self._recipe, self._steps_a_call = recipe, model.steps_per_execution
+        model.make_train_function()
+        self._keras = model.train_function
+        self.start(split, recipe.seed, epoch=0, validations=None, on_progress=None)
+
+    def start(  # noqa: D102
         self,
-        model: keras.Model,
         split: Split,
-        recipe: Recipe,
+        seed: int,
         *,
-        validations: StepValidations | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
+        epoch: int,
+        validations: StepValidations | None,
+        on_progress: OnProgress | None,
     ) -> None:
-        self._validations, self._on_progress = validations, on_progress
-        self._steps_a_call, self._step = model.steps_per_execution, 0
+        self._validations, self._on_progress, self.position = validations, on_progress, (epoch, 0)
+        recipe = self._recipe
         self._steps = split.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
         self.batches = split.batches(
             recipe.batch_size,
             shuffle=recipe.shuffle,
             augment=recipe.augment or None,
             drop_remainder=recipe.drop_remainder,
-            seed=recipe.seed,
+            seed=seed,
+            first_pass=epoch,
         )
-        self.calls = None
+        self.calls: int | None = None
         if self._steps_a_call == 1:  # one iterator for all epochs, where `fit` makes two an epoch
             self.batches, self.calls = self.batches.repeat(), self._steps
-        model.make_train_function()
-        self._keras = model.train_function
+
+    def skip_to(self, step: int, metrics: list[np.ndarray]) -> None:  # noqa: D102
+        raise AssertionError("a stream begins an epoch at its beginning")
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         """Makes the next call's gradient steps; returns the epoch's metrics so far."""
         logs: dict[str, Any] = self._keras(iterator)
-        self._step = min(self._step + self._steps_a_call, self._steps)
+        epoch, step = self.position
+        step = min(step + self._steps_a_call, self._steps)
+        self.position = epoch, step
         if self._validations:
             self._validations.after_steps()
         if self._on_progress:
-            self._on_progress(self._step, self._steps)
-        if self._step == self._steps:
-            self._step = 0
+            self._on_progress(step, self._steps)
+        if step == self._steps:
+            self.position = epoch + 1, 0
         return logs

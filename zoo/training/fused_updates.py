@@ -58,7 +58,7 @@ def forget_traces(optimizer: keras.Optimizer) -> keras.Optimizer:
 
 def _sgd_update(optimizer: keras.optimizers.SGD, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor) -> None:
     """Plain: w <- w - rate·g. Momentum: v <- momentum·v - rate·g, w <- w + v; Nesterov: w <- w + momentum·v - rate·g."""
-    if not optimizer.momentum:
+    if not optimizer.momentums:
         tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
         return
     tf.raw_ops.ResourceApplyKerasMomentum(
@@ -92,7 +92,9 @@ def _adam_update(optimizer: keras.optimizers.Adam, gradient: tf.Tensor, variable
     )
 
 
-def _constant(value: float, variable: tf.Variable) -> tf.Tensor:
+def _constant(value: float | tf.Variable, variable: tf.Variable) -> tf.Tensor:
+    if isinstance(value, tf.Variable):
+        return tf.cast(value, variable.dtype)
     return tf.convert_to_tensor(value, variable.dtype)  # `tf.cast` would take a float through float32
 
 

@@ -20,9 +20,9 @@ _PART_EVERY = 10.0  # seconds without a line before a long epoch tells how far i
 class ProgressBar(keras.callbacks.Callback):
     """A bar by epochs on a terminal; elsewhere a plain line every two seconds and one for the last epoch."""
 
-    def __init__(self, epochs: int, label: str) -> None:
+    def __init__(self, epochs: int, label: str, *, done: int = 0) -> None:
         super().__init__()
-        self._epochs, self._label, self._done, self._text = epochs, label, 0, ""
+        self._epochs, self._label, self._done, self._text = epochs, label, done, ""
         self._printed = time.monotonic()
         self._bar: Progress | None = None
         if sys.stderr.isatty():
@@ -33,7 +33,7 @@ class ProgressBar(keras.callbacks.Callback):
                 TextColumn("{task.fields[text]}"),
             )
             self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
-            self._task = self._bar.add_task(label, total=epochs, text="")
+            self._task = self._bar.add_task(label, total=epochs, completed=done, text="")
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         if self._bar:

@@ -42,11 +42,22 @@ class StepRecorder:
         tf.raw_ops.ResourceScatterNdUpdate(ref=self._losses.handle, indices=[[self._position]], updates=[row])
         self._position.assign_add(1)
 
+    def present(self) -> np.ndarray:
+        """(steps, 2) losses with and without penalties since `take` was last called."""
+        return np.asarray(self._losses.numpy()[: int(self._position.numpy())])
+
+    def restore(self, losses: np.ndarray) -> None:
+        """Continues an epoch of which some steps were recorded."""
+        rows = np.zeros([self.capacity, 2])
+        rows[: len(losses)] = losses
+        self._losses.assign(rows)
+        self._position.assign(len(losses))
+
     def take(self) -> np.ndarray:
-        """(steps, 2) losses with and without penalties since the last call."""
-        count = int(self._position.numpy())
+        """`present`, and an empty record from now on."""
+        losses = self.present()
         self._position.assign(0)
-        return np.asarray(self._losses.numpy()[:count])
+        return losses
 
 
 @contextlib.contextmanager

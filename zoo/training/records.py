@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +17,12 @@ import pandas as pd
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from zoo.errors import ZooError
+from zoo.errors import UsageError, ZooError, changes
 from zoo.storage import DirectoryLock, atomic_path, write_json
 from zoo.training.recipe import Recipe
 from zoo.training.recorder import StepRecorder
 from zoo.training.run import write_tables
+from zoo.training.state import State
 from zoo.training.validation import Validations
 
 _FIRST = ("loss", "data_loss", "accuracy")  # the columns that the history opens with
@@ -41,19 +43,51 @@ class EpochRecords(keras.callbacks.Callback):
         super().__init__()
         self.epochs: list[dict[str, Any]] = []
         self.steps: list[tuple[float, float]] = []
+        self.phase, self.phase_start, self.phase_first_step = 0, 0, 0
         self._earlier_validations: list[dict[str, Any]] = []
         self._validations: Validations | None = None
+        self._logs: dict[str, Any] = {}
+        self._started, self._elapsed = time.monotonic(), 0.0  # seconds of the epoch before it was interrupted
 
     @property
     def validations(self) -> list[dict[str, Any]]:  # noqa: D102
         return self._earlier_validations + (self._validations.records if self._validations else [])
 
-    def start_phase(
-        self, phase: int, recipe: Recipe, recorder: StepRecorder, validations: Validations | None, num_examples: int
+    def begin_phase(self) -> None:
+        """What comes belongs to the next phase."""
+        self._earlier_validations, self._validations = self.validations, None
+        self.phase_start, self.phase_first_step = len(self.epochs), len(self.steps)
+
+    def attach(
+        self,
+        phase: int,
+        recipe: Recipe,
+        recorder: StepRecorder,
+        validations: Validations | None,
+        num_examples: int,
+        num_steps: int,
     ) -> None:
         """Makes the collection ready for the next `fit`."""
-        self._earlier_validations, self._validations = self.validations, validations
-        self._phase, self._recipe, self._recorder, self._num_examples = phase, recipe, recorder, num_examples
+        self.phase, self._recipe, self._recorder, self._validations = phase, recipe, recorder, validations
+        self._num_examples, self._num_steps = num_examples, num_steps
+
+    def state(self) -> tuple[dict[str, Any], np.ndarray]:
+        """What a resumed training needs to know: plain values, and the (N, 2) losses of all steps."""
+        facts = {
+            "epochs": self.epochs,
+            "earlier_validations": self._earlier_validations,
+            "phase_start": self.phase_start,
+            "phase_first_step": self.phase_first_step,
+            "elapsed": time.monotonic() - self._started,
+        }
+        return facts, np.array(self.steps, np.float64).reshape(-1, 2)
+
+    def restore(self, facts: dict[str, Any], steps: np.ndarray) -> None:
+        """Continues from what `state` gave."""
+        self.epochs, self._earlier_validations = list(facts["epochs"]), list(facts["earlier_validations"])
+        self.phase_start, self.phase_first_step = facts["phase_start"], facts["phase_first_step"]
+        self.steps = [(float(loss), float(data)) for loss, data in steps]
+        self._elapsed = facts["elapsed"]
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """`history`, `steps` and `validations` as `TrainingRun` has them."""
@@ -63,10 +97,10 @@ class EpochRecords(keras.callbacks.Callback):
         return {"history": pd.DataFrame(self.epochs), "steps": steps, "validations": validations}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
-        self.params["steps"] = self._recorder.capacity  # what callbacks know as the steps of an epoch
+        self.params["steps"] = self._num_steps  # what callbacks know as the steps of an epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
-        self._started = time.monotonic()
+        self._started, self._elapsed = time.monotonic() - self._elapsed, 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         logs = {} if logs is None else logs
@@ -80,9 +114,9 @@ class EpochRecords(keras.callbacks.Callback):
             logs["data_loss"] = float(np.average(losses[:, 1], weights=sizes))
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         seconds = time.monotonic() - self._started
-        row = {"phase": self._phase, "epoch": epoch, **{name: logs.get(name) for name in _FIRST}, **logs}
+        row = {"phase": self.phase, "epoch": epoch, **{name: logs.get(name) for name in _FIRST}, **logs}
         self.epochs.append({**row, "seconds": seconds})
-        self._logs = dict(logs)
+        self._logs, self._started = dict(logs), time.monotonic()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         if logs is not None:
@@ -100,11 +134,16 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(DirectoryLock(self.directory))
-        if (self.directory / "config.json").exists():
+        try:
+            self._check_same_run()
+        except BaseException:
             self._stack.close()
-            state = "a finished" if (self.directory / "result.json").exists() else "an unfinished"
-            raise ZooError(f"{self.directory} holds {state} run already; choose another folder, or delete it")
-        write_json(self.directory / "config.json", self._config)
+            raise
+        self._writers: dict[str, EventFileWriter] = {}
+        if self.is_finished:
+            return self
+        if not (self.directory / "config.json").exists():
+            write_json(self.directory / "config.json", self._config)
         logs = self.directory / "tensorboard"
         self._writers = {kind: EventFileWriter(str(logs / kind)) for kind in ("train", "validation")}
         for writer in self._writers.values():
@@ -115,6 +154,36 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the folder holds the finished run."""
+        return (self.directory / "result.json").exists()
+
+    @property
+    def state_path(self) -> Path:
+        """Where the state is saved while the run is not finished."""
+        return self.directory / "state.npz"
+
+    def state(self) -> State | None:
+        """Where a run that was interrupted stopped; `None` for a new one."""
+        return State.load(self.state_path) if self.state_path.exists() else None
+
+    def _check_same_run(self) -> None:
+        """Refuses a folder with another run; versions may differ."""
+        path = self.directory / "config.json"
+        if not path.exists():
+            return
+        try:
+            old = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ZooError(f"{path} is damaged ({error}); choose another folder, or delete it") from None
+        new = json.loads(json.dumps(self._config))
+        differences = changes({**old, "versions": None}, {**new, "versions": None})
+        if differences:
+            raise UsageError(
+                f"{self.directory} holds another run: {'; '.join(differences)}. Choose another folder, or delete it"
+            )
 
     def callback(self, records: EpochRecords, validations: Validations | None) -> keras.callbacks.Callback:
         """The callback that keeps the folder up to date; it comes after `records`."""

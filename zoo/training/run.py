@@ -83,6 +83,7 @@ def write_finished(directory: Path, run: TrainingRun) -> None:
         temporary.write_bytes(figure_png(plot_curves(run)))
     facts = {name: getattr(run, name) for name in ("metrics", "best", "stopped_early", "seconds")}
     write_json(directory / "result.json", _finite(facts))
+    (directory / "state.npz").unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:

@@ -14,20 +14,16 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 import tensorflow as tf
 
-from zoo.data.split import Split
 from zoo.data.splits import DataSplits, as_splits
 from zoo.errors import UsageError
-from zoo.training.compiling import compile_model, make_accuracy, make_loss, trainable_names
-from zoo.training.epochs import GraphEpochs, StreamEpochs
+from zoo.training.compiling import make_loss, trainable_names
+from zoo.training.phase import PhaseRun
+from zoo.training.program import Program
 from zoo.training.progress import ProgressBar
 from zoo.training.recipe import Recipe, as_recipes
-from zoo.training.recorder import StepRecorder, recording
 from zoo.training.records import EpochRecords, RunFolder
-from zoo.training.run import TrainingRun, versions, write_finished
-from zoo.training.validation import StepValidations, Validations, Validator
-
-_STEPS_PER_EXECUTION = 32  # gradient steps a graph call on streamed data; beyond it nothing was gained
-_VALIDATION_BATCH = 512
+from zoo.training.run import TrainingRun, load_run, versions, write_finished
+from zoo.training.state import State
 
 
 def train(
@@ -47,7 +43,9 @@ def train(
             again as the recipe says). The test split is not looked at.
         recipe: one recipe, or a sequence of phases.
         output_dir: the run folder to write: config.json, model.keras, history.csv, steps.csv, validations.csv,
-            curves.png, best.weights.h5, result.json and tensorboard/. `None` writes nothing.
+            curves.png, best.weights.h5, result.json and tensorboard/. `None` writes nothing. A run that was interrupted
+            is continued from its state.npz as if it had never stopped (a stream: from the beginning of the epoch;
+            `callbacks` start anew); one that is finished is loaded.
         callbacks: Keras callbacks, called as under `fit`. One that has a batch hook is called for every batch, which
             slows small models.
         verbose: whether progress is shown on standard error.
@@ -57,7 +55,7 @@ def train(
 
     Raises:
         UsageError: model and data do not fit, or `patience` without validation data.
-        ZooError: `output_dir` holds a run already.
+        UsageError: `output_dir` holds another run; the message names the differences.
 
     Example:
         >>> run = train(model, data, Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, epochs=10))
@@ -69,27 +67,23 @@ def train(
             "call train outside of `with strategy.scope()`; the model knows the strategy it was built under"
         )
     _check_fit(model, data, recipes)
-    started = time.monotonic()
-    config = {
-        "data": data.config,
-        "model": _model_config(model),
-        "recipes": [r.as_config() for r in recipes],
-        "versions": versions(),
-    }
+    config = run_config(model, data, recipes)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(RunFolder(Path(output_dir), config)) if output_dir is not None else None
-        records = EpochRecords()
+        if folder is not None and folder.is_finished:
+            return _loaded_into(model, folder.directory)
+        training = Training(records=EpochRecords(), folder=folder, callbacks=callbacks, verbose=verbose)
+        state = folder.state() if folder is not None else None
         for phase, phase_recipe in enumerate(recipes):
-            validations = _train_phase(model, data, phase_recipe, phase, records, folder, callbacks, verbose)
-        best = validations.best if validations else None
+            if state is None or phase >= state.facts["phase"]:
+                training.run_phase(model, data, phase_recipe, phase, state)
+                state = None
+        facts: dict[str, Any] = {**training.records.tables(), **training.summary}
         run = TrainingRun(
             model=model,
             config=config,
-            **records.tables(),
-            metrics=_final_metrics(records, validations, best if recipes[-1].patience is not None else None),
-            best=best,
-            stopped_early=bool(validations and validations.stopped_early),
-            seconds=time.monotonic() - started,
+            **facts,
+            seconds=training.seconds,
             output_dir=folder.directory if folder else None,
         )
         if folder:
@@ -97,75 +91,69 @@ def train(
     return run
 
 
-def _train_phase(
-    model: keras.Model,
-    data: DataSplits,
-    recipe: Recipe,
-    phase: int,
-    records: EpochRecords,
-    folder: RunFolder | None,
-    callbacks: Sequence[keras.callbacks.Callback],
-    verbose: bool,
-) -> Validations | None:
-    steps = data.train.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
-    one_by_one = any(_has_batch_hook(c) for c in callbacks)
-    in_graph = _runs_in_graph(model, data.train)
-    by_call = in_graph or one_by_one or recipe.validate_every_steps is not None or _is_distributed(model)
-    steps_a_call = 1 if by_call else min(steps, _STEPS_PER_EXECUTION)
-    with model.distribute_strategy.scope():  # where optimizer and metrics have their variables
-        compile_model(model, recipe, steps_per_epoch=steps, steps_per_execution=steps_a_call)
-    _seed_generators(model, recipe.seed)
-    recorder = StepRecorder(steps, model.distribute_strategy)
-    validations = _validations(model, data, recipe, phase, len(records.steps)) if data.validation else None
-    by_step = validations if isinstance(validations, StepValidations) else None
-    records.start_phase(phase, recipe, recorder, validations, len(data.train))
-    own: list[keras.callbacks.Callback] = [validations] if validations else []
-    own += [records, *([folder.callback(records, validations)] if folder else [])]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(recording(model, recorder))
-        on_progress = None
-        if verbose:
-            progress = ProgressBar(recipe.epochs, f"phase {phase + 1} epoch" if phase else "epoch")
-            stack.callback(progress.close)
-            own.append(progress)
-            on_progress = progress.on_steps
-        epochs: GraphEpochs | StreamEpochs
-        if in_graph:
-            epochs = GraphEpochs(
-                model, data.train, recipe, one_by_one=one_by_one, validations=by_step, on_progress=on_progress
-            )
-        else:
-            epochs = StreamEpochs(model, data.train, recipe, validations=by_step, on_progress=on_progress)
-        model.train_function = epochs
-        model.fit(
-            epochs.batches,
-            initial_epoch=len(records.epochs),
-            epochs=len(records.epochs) + recipe.epochs,
-            steps_per_epoch=epochs.calls,
-            callbacks=[*own, *callbacks],
-            shuffle=False,  # the batches come shuffled
-            verbose=0,
-        )
-    return validations
+class Training:
+    """The phases of one run.
+
+    Attributes:
+        records: epochs, steps and validations over all phases.
+        summary: metrics, best and stopped_early after the last phase.
+        seconds: wall time so far, that before a resumption included.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: EpochRecords,
+        folder: RunFolder | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+        verbose: bool,
+    ) -> None:
+        self.records, self._folder, self._callbacks, self._verbose = records, folder, callbacks, verbose
+        self.summary: dict[str, Any] = {}
+        self._started, self._earlier = time.monotonic(), 0.0
+
+    @property
+    def seconds(self) -> float:  # noqa: D102
+        return self._earlier + time.monotonic() - self._started
+
+    def run_phase(self, model: keras.Model, data: DataSplits, recipe: Recipe, phase: int, state: State | None) -> None:
+        """Trains by one recipe, from the beginning or from where `state` was taken."""
+        one_by_one = any(_has_batch_hook(c) for c in self._callbacks)
+        with contextlib.ExitStack() as stack:
+            program = stack.enter_context(Program(model, data, recipe, one_by_one=one_by_one))
+            run = PhaseRun(program, data, recipe, self.records, phase=phase, state=state)
+            if state is not None:
+                self._earlier = state.facts["seconds"]
+            own: list[keras.callbacks.Callback] = []
+            if self._folder:
+                own.append(self._folder.callback(self.records, run.validations))
+                own.append(run.saver(self._folder.state_path, lambda: self.seconds))
+            if self._verbose:
+                label = f"phase {phase + 1} epoch" if phase else "epoch"
+                progress = ProgressBar(recipe.epochs, label, done=len(self.records.epochs) - self.records.phase_start)
+                stack.callback(progress.close)
+                own.append(progress)
+                run.on_progress.append(progress.on_steps)
+            run.fit([*own, *self._callbacks], until=self.records.phase_start + recipe.epochs)
+        self.summary = run.summary(recipe)
 
 
-def _runs_in_graph(model: keras.Model, split: Split) -> bool:
-    """Whether the loop over gradient steps can run inside the graph."""
-    stock_step = type(model).train_step is keras.Model.train_step
-    return model.built and split.store is not None and stock_step and not _is_distributed(model)
+def run_config(model: keras.Model, data: DataSplits, recipe: Recipe | Sequence[Recipe]) -> dict[str, Any]:
+    """What a run folder's `config.json` says: data, model, recipes and versions, which reproduce the run."""
+    return {
+        "data": data.config,
+        "model": _model_config(model),
+        "recipes": [r.as_config() for r in as_recipes(recipe)],
+        "versions": versions(),
+    }
 
 
-def _is_distributed(model: keras.Model) -> bool:
-    """Whether the model was built under a `tf.distribute` strategy; such a one takes no loop of steps in a graph."""
-    with model.distribute_strategy.scope():
-        return bool(tf.distribute.has_strategy())
-
-
-def _validations(model: keras.Model, data: DataSplits, recipe: Recipe, phase: int, first_step: int) -> Validations:
-    assert data.validation is not None
-    validator = Validator(model, data.validation, model.loss, make_accuracy(model.loss), _VALIDATION_BATCH)
-    kind = Validations if recipe.validate_every_steps is None else StepValidations
-    return kind(validator, recipe, phase, first_step)
+def _loaded_into(model: keras.Model, directory: Path) -> TrainingRun:
+    """A finished run, its weights given to `model`."""
+    run = load_run(directory)
+    model.set_weights(run.model.get_weights())
+    run.model = model
+    return run
 
 
 def _check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) -> None:
@@ -196,29 +184,7 @@ def _model_config(model: keras.Model) -> dict[str, Any]:
     return {**known, "options": options}
 
 
-def _seed_generators(model: keras.Model, seed: int) -> None:
-    """Sets every seed generator (dropout) to a state that the seed and its place in the model decide."""
-    place = 0
-    for layer in model._flatten_layers():
-        generator = getattr(layer, "seed_generator", None)
-        if generator is not None:
-            generator.state.assign([seed % 2**32, place])
-            place += 1
-
-
 def _has_batch_hook(callback: keras.callbacks.Callback) -> bool:
     hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
     own = vars(callback)  # where a LambdaCallback keeps its hooks
     return any(h in own or getattr(type(callback), h) is not getattr(keras.callbacks.Callback, h) for h in hooks)
-
-
-def _final_metrics(
-    records: EpochRecords, validations: Validations | None, restored: dict[str, Any] | None
-) -> dict[str, float]:
-    """Measures of the weights that the model holds: those of the restored validation's epoch, or the last."""
-    rows = records.epochs
-    row = next(r for r in rows if r["epoch"] == restored["epoch"]) if restored else rows[-1]
-    measures = {k: v for k, v in row.items() if k in ("loss", "data_loss", "accuracy")}
-    if validations:
-        measures |= {k: v for k, v in validations.final.items() if k.startswith("val_")}
-    return {**measures, "epochs": len(rows)}

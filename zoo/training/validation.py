@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.pipeline import MemoryBatches, scale
+from zoo.data.pipeline import MemoryBatches, examples_of, scale
 from zoo.data.split import Split
 from zoo.training.recipe import MONITORS, Recipe
 
@@ -29,7 +29,7 @@ class Validator:
     def __init__(
         self, model: keras.Model, split: Split, loss: keras.Loss, accuracy: keras.Metric, batch_size: int
     ) -> None:
-        self._model, self._size, self._accuracy = model, len(split), accuracy
+        self._accuracy, self._batch_size = accuracy, batch_size
 
         def batch_loss(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             outputs = model(inputs, training=False)
@@ -39,13 +39,13 @@ class Validator:
         if split.store is not None:
             # A loop in the graph: a tf.data iterator for every validation would cost more than a small model.
             memory, scaling = MemoryBatches(split, batch_size), split.scaling
+            column = tf.TensorSpec([None], tf.int32)
 
-            @tf.function
-            def total_loss() -> tf.Tensor:
+            @tf.function(input_signature=[(column, column), tf.TensorSpec([], tf.int64)])
+            def total_loss(examples: tuple[tf.Tensor, tf.Tensor], steps: tf.Tensor) -> tf.Tensor:
                 total = tf.constant(0.0, tf.float64)
-                order = memory.order(0, 0)
-                for step in tf.range(memory.steps):
-                    inputs, labels = memory.batch(order, step)
+                for step in tf.range(steps):
+                    inputs, labels = memory.batch(examples, step)
                     total += batch_loss(scale(inputs, scaling), labels)
                 return total
         else:
@@ -59,13 +59,23 @@ class Validator:
                 return total
 
         self._total_loss = total_loss
+        self._penalty = tf.function(lambda: sum(tf.cast(p, tf.float64) for p in model.losses))
+        self.use(split)
+
+    def use(self, split: Split) -> None:
+        """Measures on another split from now on; for data in memory, of the same store."""
+        self._size = len(split)
+        self._arguments: tuple[Any, ...] = ()
+        if split.store is not None:
+            steps = split.num_batches(self._batch_size)
+            self._arguments = examples_of(split), tf.constant(steps, tf.int64)
 
     def __call__(self) -> dict[str, float]:
         """`val_loss` (with penalties), `val_data_loss` (without) and `val_accuracy` of the present weights."""
         self._accuracy.reset_state()
-        data_loss = float(self._total_loss()) / self._size
+        data_loss = float(self._total_loss(*self._arguments)) / self._size
         return {
-            "val_loss": data_loss + sum(float(p) for p in self._model.losses),
+            "val_loss": data_loss + float(self._penalty()),
             "val_data_loss": data_loss,
             "val_accuracy": float(self._accuracy.result()),
         }
@@ -92,6 +102,17 @@ class Validations(keras.callbacks.Callback):
         self.best_weights: list[np.ndarray] | None = None
         self.stopped_early = False
         self.final: dict[str, Any] = {}
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed training needs to know, as plain values; `best_weights` go beside it."""
+        names = ("records", "best", "stopped_early", "_since_best")
+        return {name: getattr(self, name) for name in names}
+
+    def restore(self, state: dict[str, Any], best_weights: list[np.ndarray] | None) -> None:
+        """Continues from `state`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.best_weights = best_weights
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         if (epoch + 1) % self._recipe.validation_freq == 0 and logs is not None:
@@ -130,6 +151,9 @@ class StepValidations(Validations):
         super().__init__(validator, recipe, phase, first_step)
         self._epoch = 0
         self._newest: dict[str, float] = {}
+
+    def state(self) -> dict[str, Any]:  # noqa: D102
+        return {**super().state(), "_newest": self._newest}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         self._epoch = epoch

@@ -1,0 +1,70 @@
+"""Cross-validation: the same examples, divided k times."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from zoo.data.split import Split
+from zoo.data.splits import DataSplits
+from zoo.data.store import Store
+from zoo.errors import UsageError
+
+
+def stratified_folds(data: DataSplits, folds: int, *, seed: int = 0) -> list[DataSplits]:
+    """Divides training and validation data together into `folds` parts, each of which is the validation data once.
+
+    Every part has the classes in the same proportions (`sklearn.model_selection.StratifiedKFold`, shuffled). The folds share
+    one store. Where the validation data are the test data, only the training data are divided.
+
+    Args:
+        data: in memory or image files. `test` stays as it is.
+        folds: 2 or more.
+        seed: decides the division.
+
+    Raises:
+        UsageError: a stream, or a class with fewer examples than folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    if folds < 2:
+        raise UsageError(f"cross-validation needs 2 or more folds. Received: folds={folds}")
+    held_out = None if data.validation is data.test else data.validation
+    whole = data.train if held_out is None else _joined(data.train, held_out)
+    if whole.labels is None or whole.stream is not None:
+        raise UsageError("a stream cannot be divided into folds; load the data with in_memory=True")
+    fewest = int(np.bincount(whole.labels, minlength=whole.num_classes).min())
+    if fewest < folds:
+        raise UsageError(f"each class needs an example for each fold, and one has {fewest}. Received: folds={folds}")
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(whole)), whole.labels)
+    return [
+        dataclasses.replace(data, train=whole.subset(np.sort(train)), validation=whole.subset(np.sort(held)))
+        for train, held in parts
+    ]
+
+
+def _joined(first: Split, second: Split) -> Split:
+    """The examples of two splits of the same kind, one after the other."""
+    if first.labels is None or second.labels is None or first.stream is not None or second.stream is not None:
+        raise UsageError("a stream cannot be divided into folds; load the data with in_memory=True")
+    store, rows = first.store, None
+    if first.store is not None and second.store is not None:
+        assert first.rows is not None
+        assert second.rows is not None
+        if first.store is second.store:
+            rows = np.concatenate([first.rows, second.rows])
+        else:
+            store = Store(np.concatenate([first.store.array[first.rows], second.store.array[second.rows]]))
+    files = None if first.files is None or second.files is None else [*first.files, *second.files]
+    return Split(
+        size=len(first) + len(second),
+        class_names=first.class_names,
+        input_shape=first.input_shape,
+        dtype=first.dtype,
+        scaling=first.scaling,
+        store=store,
+        rows=rows,
+        labels=np.concatenate([first.labels, second.labels]),
+        files=files,
+    )

@@ -1,0 +1,172 @@
+"""`Program`: a model compiled and traced for one kind of recipe, which trains again and again without being traced anew."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import zoo.startup  # noqa: F401  (before Keras)
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.split import Split
+from zoo.data.splits import DataSplits
+from zoo.training.compiling import compile_model, make_accuracy
+from zoo.training.epochs import Epochs, GraphEpochs, OnProgress, StreamEpochs
+from zoo.training.live import LiveValues, unscaled
+from zoo.training.recipe import Recipe
+from zoo.training.recorder import StepRecorder, recording
+from zoo.training.validation import StepValidations, Validator
+
+_STEPS_PER_EXECUTION = 32  # gradient steps a graph call on streamed data; beyond it nothing was gained
+_VALIDATION_BATCH = 512
+
+
+class Program:
+    """A model with its optimizer, its epochs and its validator; a context manager that gives the model back to plain Keras.
+
+    Args:
+        model: a Keras model; it is compiled as the recipe says.
+        data: `train` is fitted, `validation` measured. Others of the same store can take their place, see `start`.
+        recipe: how to train.
+        live: the values that the model reads at run time, where it is used for more than one training.
+        one_by_one: whether a call of `fit`'s train function is one gradient step, for callbacks that want batches.
+
+    Attributes:
+        model: the model.
+        epochs: what makes the gradient steps.
+        recorder: keeps the losses of gradient steps.
+        validator: measures on validation data, or `None` without them.
+        in_graph: whether epochs run inside the graph; else the data are streamed, or several devices compute.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        data: DataSplits,
+        recipe: Recipe,
+        *,
+        live: LiveValues | None = None,
+        one_by_one: bool = False,
+    ) -> None:
+        self.model, self.one_by_one, self._live = model, one_by_one, live
+        split, validation = data.train, data.validation
+        self.in_graph = runs_in_graph(model, split)
+        steps = split.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
+        by_call = self.in_graph or one_by_one or recipe.validate_every_steps is not None or _is_distributed(model)
+        with model.distribute_strategy.scope():  # where optimizer and metrics have their variables
+            compile_model(
+                model,
+                recipe if live is None else unscaled(recipe),
+                steps_per_epoch=steps,
+                steps_per_execution=1 if by_call else min(steps, _STEPS_PER_EXECUTION),
+            )
+        examples = len(split) + (len(validation) if validation else 0)  # folds of one store may differ by a step
+        self.recorder = StepRecorder(-(-examples // recipe.batch_size), model.distribute_strategy)
+        self.validator: Validator | None = None
+        if validation:
+            accuracy = make_accuracy(model.loss)
+            self.validator = Validator(model, validation, model.loss, accuracy, _VALIDATION_BATCH)
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(recording(model, self.recorder))
+        self.epochs: Epochs = (
+            GraphEpochs(model, split, recipe, one_by_one=one_by_one)
+            if self.in_graph
+            else StreamEpochs(model, split, recipe)
+        )
+        if live is not None:
+            live.read_by_model(model)
+            live.read_by_optimizer(model.optimizer, recipe)
+            self._fresh = [np.asarray(v.numpy()) for v in model.optimizer.variables]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the model back to plain Keras."""
+        self._stack.close()
+
+    @property
+    def traces(self) -> int:
+        """How often the gradient step was traced; 0 where Keras traces it."""
+        return self.epochs.traces if isinstance(self.epochs, GraphEpochs) else 0
+
+    def start(
+        self,
+        data: DataSplits,
+        recipe: Recipe,
+        *,
+        first_pass: int = 0,
+        validations: StepValidations | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        """Makes ready for `fit`, with the order and the dropout that the recipe's seed decides.
+
+        Args:
+            data: the examples; those in memory belong to the store that the program was made with.
+            recipe: of the same structure as the program's.
+            first_pass: passes over the data that were made before.
+            validations: validates after certain steps; `None` where that is left to the end of epochs.
+            on_progress: called with (steps done, steps of the epoch) between graph calls.
+
+        Returns:
+            The gradient steps of an epoch.
+        """
+        self.epochs.start(data.train, recipe.seed, epoch=first_pass, validations=validations, on_progress=on_progress)
+        if self.validator is not None and data.validation is not None:
+            self.validator.use(data.validation)
+        self.recorder.take()
+        seed_generators(self.model, recipe.seed)
+        return data.train.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
+
+    def reset(self, weights: Sequence[np.ndarray], options: Mapping[str, Any], recipe: Recipe) -> None:
+        """Makes the model a new one in place: initial weights, live values, an optimizer that has seen nothing."""
+        assert self._live is not None
+        self._live.set(options, recipe)
+        self.model.set_weights(weights)
+        for variable, value in zip(self.model.optimizer.variables, self._fresh, strict=True):
+            variable.assign(value)
+
+    def fit(self, callbacks: Sequence[keras.callbacks.Callback], *, first_epoch: int, epochs: int) -> None:
+        """Keras's `fit` from `first_epoch` to `epochs`, counted from 0."""
+        self.model.train_function = self.epochs
+        self.model.fit(
+            self.epochs.batches,
+            initial_epoch=first_epoch,
+            epochs=epochs,
+            steps_per_epoch=self.epochs.calls,
+            callbacks=list(callbacks),
+            shuffle=False,  # the batches come shuffled
+            verbose=0,
+        )
+
+
+def runs_in_graph(model: keras.Model, split: Split) -> bool:
+    """Whether the loop over gradient steps can run inside the graph."""
+    stock_step = type(model).train_step is keras.Model.train_step
+    return model.built and split.store is not None and stock_step and not _is_distributed(model)
+
+
+def seed_generators(model: keras.Model, seed: int) -> None:
+    """Sets every seed generator (dropout) to a state that the seed and its place in the model decide."""
+    place = 0
+    for layer in model._flatten_layers():
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            generator.state.assign([seed % 2**32, place])
+            place += 1
+
+
+def _is_distributed(model: keras.Model) -> bool:
+    """Whether the model was built under a `tf.distribute` strategy; such a one takes no loop of steps in a graph."""
+    with model.distribute_strategy.scope():
+        return bool(tf.distribute.has_strategy())

@@ -1,0 +1,157 @@
+"""Pause and resume: all that a training needs to go on as if it had never stopped, in one file.
+
+Weights (moving statistics too), the optimizer's slots and iterations, every seed generator, the place in the data, early
+stopping, and the records so far. One mechanism for runs that were killed and for trials that are paused at a rung.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+
+import keras
+import numpy as np
+
+from zoo.errors import SaveError, ZooError
+from zoo.storage import atomic_path
+
+if TYPE_CHECKING:
+    from zoo.training.program import Program
+    from zoo.training.records import EpochRecords
+    from zoo.training.validation import Validations
+
+_SAVE_EVERY = 5.0  # seconds; what a killed process loses at most
+_SHARE = 0.02  # of the time that saving may take; a large model is saved less often
+
+
+class State:
+    """A paused training as plain values and arrays.
+
+    Attributes:
+        facts: JSON values: `phase`, `epoch` (the next one, counted from 0 through all phases), `step` in it, `seconds` so
+            far, and the states of validations and records.
+        arrays: "model/N", "optimizer/N", "metrics/N", "best/N", "losses", "steps".
+    """
+
+    def __init__(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self.facts, self.arrays = facts, arrays
+
+    def group(self, name: str) -> list[np.ndarray]:
+        """The arrays "name/0", "name/1", ..."""
+        count = sum(key.startswith(f"{name}/") for key in self.arrays)
+        return [self.arrays[f"{name}/{i}"] for i in range(count)]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the file atomically (.npz, which holds a checksum of each array).
+
+        Raises:
+            SaveError: the disk did not take it.
+        """
+        facts = np.frombuffer(json.dumps(self.facts).encode("utf-8"), np.uint8)
+        try:
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, facts=facts, **self.arrays)  # type: ignore[arg-type]
+        except OSError as error:
+            raise SaveError(f"{path} cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> State:
+        """Reads a file that `save` wrote; nothing in it is executed.
+
+        Raises:
+            ZooError: the file is damaged, or none of ours.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            facts = json.loads(arrays.pop("facts").tobytes().decode("utf-8"))
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ZooError(f"{path} is damaged ({error}); delete it to start again") from None
+        return cls(facts, arrays)
+
+
+def take_state(program: Program, records: EpochRecords, validations: Validations | None, seconds: float) -> State:
+    """The state of a training between two gradient steps."""
+    phase, (facts, steps) = records.phase, records.state()
+    step = program.epochs.position[1]
+    arrays = {"steps": steps, "losses": program.recorder.present()}
+    groups = {"model": program.model.variables, "optimizer": program.model.optimizer.variables}
+    if step:
+        groups["metrics"] = program.model.metrics_variables
+    for name, variables in groups.items():
+        arrays |= {f"{name}/{i}": np.asarray(v.numpy()) for i, v in enumerate(variables)}
+    of_validations = None
+    if validations is not None:
+        of_validations = validations.state()
+        arrays |= {f"best/{i}": value for i, value in enumerate(validations.best_weights or [])}
+    return State(
+        {
+            "phase": phase,
+            "epoch": len(records.epochs),
+            "step": step,
+            "seconds": seconds,
+            "records": facts,
+            "validations": of_validations,
+        },
+        arrays,
+    )
+
+
+def put_state(state: State, program: Program, validations: Validations | None) -> None:
+    """Brings a program and the validations of its phase to where `state` was taken; its records are restored by now.
+
+    Raises:
+        ZooError: the state is that of another model or optimizer.
+    """
+    model = program.model
+    for name, variables in (("model", model.variables), ("optimizer", model.optimizer.variables)):
+        values = state.group(name)
+        if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
+            raise ZooError(f"the saved state is that of another {name}")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    program.recorder.restore(state.arrays["losses"])
+    if validations is not None and state.facts["validations"] is not None:
+        validations.restore(state.facts["validations"], state.group("best") or None)
+    if state.facts["step"]:
+        program.epochs.skip_to(state.facts["step"], state.group("metrics"))
+
+
+class StateSaver(keras.callbacks.Callback):
+    """Saves the state at the end of an epoch, and between graph calls, when the last time was long enough ago.
+
+    Args:
+        path: the file.
+        take: gives the state.
+        pause_at: save also when this many epochs are done, or when training stops before.
+    """
+
+    def __init__(self, path: Path, take: Callable[[], State], *, pause_at: int | None = None) -> None:
+        super().__init__()
+        self._path, self._take, self._pause_at = path, take, pause_at
+        self._saved, self._interval = time.monotonic(), _SAVE_EVERY
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if self._pause_at is not None and (epoch + 1 == self._pause_at or self.model.stop_training):
+            self.save()
+        else:
+            self.after_steps()
+
+    def after_steps(self) -> None:
+        """Saves if it is time; called between two gradient steps."""
+        if time.monotonic() - self._saved >= self._interval:
+            self.save()
+
+    def save(self) -> None:
+        """Saves now."""
+        started = time.monotonic()
+        self._take().save(self._path)
+        self._saved = time.monotonic()
+        self._interval = max(_SAVE_EVERY, (self._saved - started) / _SHARE)
