@@ -99,6 +99,8 @@ def test_files_are_rooms_and_functions_fit_a_screen():
         if text.count("\n") > 350:
             too_long.append(f"{path.relative_to(ROOT)}: {text.count(chr(10))} lines")
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno > 80:
-                too_long.append(f"{path.relative_to(ROOT)}: {node.name} has {node.end_lineno - node.lineno} lines")
+            if isinstance(node, ast.FunctionDef):
+                docstring = (ast.get_docstring(node, clean=False) or "").count("\n")  # one that lists options is long
+                if (length := node.end_lineno - node.lineno - docstring) > 70:
+                    too_long.append(f"{path.relative_to(ROOT)}: {node.name} has {length} lines")
     assert not too_long

@@ -9,14 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuning.loop import search
-    from tuning.results import SearchResult, load_result
+        from tuning.results import SearchResult, load_result
+    from tuning.searching import search
     from tuning.spaces import space
 
 _PUBLIC = {
     "SearchResult": "tuning.results",
     "load_result": "tuning.results",
-    "search": "tuning.loop",
+    "search": "tuning.searching",
     "space": "tuning.spaces",
 }
 

@@ -1,0 +1,151 @@
+"""`search`: a model, data, a space and a method -> the best values, and the models that scored best."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tuning import oracles
+from tuning.checkpoints import Checkpoints, best_of
+from tuning.executors import check_executor, make_executor
+from tuning.journal import Journal
+from tuning.loop import Budget, SearchLoop
+from tuning.progress import SearchProgress
+from tuning.results import SearchResult, load_result
+from zoo.errors import UsageError
+from zoo.storage import DirectoryLock
+from zoo.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+DEFAULT_RECIPE = Recipe()
+DEFAULT_TRIALS = 10  # of a search that would not end by itself
+DEFAULT_EPOCHS = 27  # of the last rung of halving and Hyperband
+_ENDING = ("grid", "halving", "hyperband")  # the methods that end by themselves
+
+
+def search(
+    model: str | keras_tuner.HyperModel | Any,
+    data: Any,
+    *,
+    method: str | keras_tuner.Oracle,
+    values: Mapping[str, Any] | None = None,
+    recipe: Recipe = DEFAULT_RECIPE,
+    objective: str | keras_tuner.Objective = "val_accuracy",
+    max_trials: int | None = None,
+    max_epochs: int | None = None,
+    max_total_epochs: int | None = None,
+    max_seconds: float | None = None,
+    folds: int = 1,
+    repeats: int = 1,
+    retries: int = 0,
+    keep_best: int = 1,
+    executor: str = "inline",
+    workers: int = 1,
+    address: str | None = None,
+    directory: str | os.PathLike[str],
+    seed: int = 0,
+    verbose: bool = True,
+) -> SearchResult:
+    """Searches the hyper-parameters of a model, and keeps the best models.
+
+    Called again with the same arguments it resumes, also after it was killed: recorded trials are told to a fresh oracle,
+    trials that were running go on from their last saved state, and the result is that of an uninterrupted search. A trial
+    is a function of its values and `recipe.seed`, wherever it runs.
+
+    Args:
+        model: a name of `zoo.list_models()`, a `tuning.space(...)` (which brings its own recipe), a build function
+            `(hp) -> compiled keras.Model` or a `HyperModel`; these two are fitted on batches of (inputs, int labels).
+        data: `zoo.DataSplits`, or what `zoo.train` takes for it. Its test split is never touched.
+        method: "grid" (every cell once, the last parameter changing fastest), "random", "halving", "hyperband",
+            "bayesian", "gp", "genetic" or "swarm" (see `tuning.oracles`), or an oracle of Keras Tuner that was not asked yet.
+        values: the space of a named model, see `tuning.space`; `None` for its default space.
+        recipe: how to train. A model of your own compiles itself: of the recipe it gets batch_size, epochs, shuffle,
+            augment, drop_remainder and seed.
+        objective: a metric of the trained model; with a `keras_tuner.Objective` where its direction is not obvious.
+        max_trials: trials at most, resumed ones included. Defaults to 10 for methods that do not end by themselves. May
+            grow when a search is resumed.
+        max_epochs: epochs of a trial, by default `recipe.epochs`; for "halving" and "hyperband" of one in the last rung, by
+            default 27.
+        max_total_epochs: no trial starts once all of them together have taken so many epochs.
+        max_seconds: no trial starts once the search has taken so long, its time before a resumption included.
+        folds: scores a trial by its mean over a stratified cross-validation with so many parts of training and
+            validation data together; 1 scores it on the validation data.
+        repeats: scores a trial by its mean over so many seeds (recipe.seed, + 1, ...).
+        retries: how often a trial that failed is run again.
+        keep_best: of how many of the best trials the models are kept (with one fold and one repeat).
+        executor: where trials run: "inline" (in this process), "processes" (local workers) or "ray" (a Ray cluster).
+        workers: trials at once. Grid and random searches ask for the same trials with any number, as do halving, Hyperband,
+            genetic and swarm; a Bayesian one knows less when it asks.
+        address: of a Ray cluster, e.g. "ray://host:10001"; `None` starts one on this machine.
+        directory: the search's folder: `journal.jsonl`, `models/`, `trials.csv`, `runs.csv`, `epochs.csv`, `result.json`.
+        seed: of the oracle, 0 or more; the training's is `recipe.seed`.
+        verbose: whether to show progress.
+
+    Raises:
+        UsageError: unknown names, a space that is none, or `directory` holds another search.
+        LockedError: another process searches in `directory`.
+        SaveError: the disk is full; the search can be resumed.
+        ZooError: every trial failed; the message has the first one's reason.
+
+    Example:
+        >>> tuning.search("softmax", zoo.load_dataset("digits"), method="grid", directory="runs/grid",
+        ...               values={"l2": [0.0, 1e-4], "learning_rate": [0.03, 0.1]}).best_values
+    """
+    if isinstance(method, str):
+        oracles.check_method(method)
+        max_trials = DEFAULT_TRIALS if max_trials is None and method not in _ENDING else max_trials
+    check_executor(executor, workers=workers, address=address)
+    counts = {"max_trials": max_trials, "max_epochs": max_epochs, "max_total_epochs": max_total_epochs}
+    counts |= {"max_seconds": max_seconds, "folds": folds, "repeats": repeats, "keep_best": keep_best}
+    for name, value in counts.items():
+        if value is not None and value <= 0:
+            raise UsageError(f"{name} must be positive. Received: {name}={value}")
+    budget = Budget(max_trials, max_total_epochs, max_seconds)
+    from tuning import plan  # loads TensorFlow
+
+    if method in plan.RUNGS and max_epochs is None:
+        max_epochs = DEFAULT_EPOCHS
+    planned = plan.make_plan(
+        model,
+        data,
+        method=method,
+        values=values,
+        recipe=recipe,
+        objective=objective,
+        max_trials=max_trials,
+        max_epochs=max_epochs,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+    )
+    with DirectoryLock(directory), Journal(directory, planned.header) as journal, oracles.opened(planned.oracle):
+        checkpoints = Checkpoints(directory, direction=planned.setting.direction, keep_best=keep_best)
+        announcement, total = planned.announcement()
+        if verbose:
+            done = f"; {len(journal.trials)} done already" if journal.trials else ""
+            print(f"{announcement}{done}", flush=True)
+        best = best_of(journal.trials, planned.setting.direction)
+        with SearchProgress(
+            objective=planned.setting.objective,
+            direction=planned.setting.direction,
+            total=total,
+            done=len(journal.trials),
+            failed=sum(record["status"] == "failed" for record in journal.trials.values()),
+            best=None if best is None else best["score"],
+            verbose=verbose,
+        ) as shown:
+            loop = SearchLoop(planned, journal, checkpoints, shown, budget, folder=str(directory), retries=retries)
+            loop.replay()
+            if loop.has_work():
+                with make_executor(
+                    executor, planned.setting, workers=workers, address=address, on_progress=shown.on_progress
+                ) as running:
+                    loop.run(running)
+            loop.say_if_short(total)
+        result = load_result(directory)
+        result.write()
+    _ = result.best_trial  # raises when there is none
+    return result
