@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-        from tuning.results import SearchResult, load_result
+    from tuning.results import SearchResult, load_result
     from tuning.searching import search
     from tuning.spaces import space
 
