@@ -10,6 +10,7 @@ import ast
 import contextlib
 import dataclasses
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -26,9 +27,12 @@ def run(
     action: Callable[[argparse.Namespace], None],
     argv: Sequence[str] | None,
     *,
-    when_interrupted: str = "interrupted",
+    resumable: bool = False,
 ) -> int:
-    """Parses, acts, and turns errors into one line and an exit code: 2 for wrong usage, 1 for failure."""
+    """Parses, acts, and turns errors into one line and an exit code: 2 for wrong usage, 1 for failure.
+
+    `resumable`: the same command continues what was interrupted, and a user is told so.
+    """
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"keras-zoo {zoo.__version__}")
     args = parser.parse_args(argv)
@@ -43,7 +47,8 @@ def run(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print(when_interrupted, file=sys.stderr)
+        again = shlex.join(["python", sys.argv[0], *(sys.argv[1:] if argv is None else argv)])
+        print(f"interrupted; to continue: {again}" if resumable else "interrupted", file=sys.stderr)
         return 130
     except Exception as error:
         if args.debug:
@@ -207,10 +212,14 @@ def load_run_and_data(directory: Path) -> tuple[zoo.TrainingRun, zoo.DataSplits]
     return loaded, zoo.load_dataset(config["name"], **{k: v for k, v in config.items() if k != "name"})
 
 
-def free_directory(wanted: str) -> Path:
-    """`runs/x`, or `runs/x-2`, `runs/x-3`, ... when it is taken."""
+def run_directory(wanted: str, config: dict[str, Any]) -> Path:
+    """`runs/x`, or `runs/x-2`, `runs/x-3`, ...: the first that is free, or that holds this very run unfinished."""
+    from zoo.training.run import config_changes
+
     path, number = Path(wanted), 1
     while path.exists():
+        if not (path / "result.json").exists() and config_changes(path, config) == []:
+            break
         number += 1
         path = Path(f"{wanted}-{number}")
     return path

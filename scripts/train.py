@@ -1,4 +1,7 @@
-"""Trains a model of the zoo on a data set, measures it on the test split and writes its run folder and report."""
+"""Trains a model of the zoo on a data set, measures it on the test split and writes its run folder and report.
+
+Run again on the same folder, it continues what was interrupted, as if it had never stopped.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--from-search", metavar="DIR", help="model, data and values of the best trial of a search")
     parser.add_argument("--output", metavar="DIR", help="the run folder (runs/DATASET-MODEL)")
     command.add_device_option(parser)
-    return command.run(parser, train, argv)
+    return command.run(parser, train, argv, resumable=True)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -40,10 +43,14 @@ def train(args: argparse.Namespace) -> None:
         name, options, recipe = args.model, {}, command.recipe_from(args)
         data = command.load_data(args)
     options |= command.model_options(args)
+    from zoo.training.trainer import run_config
+
     model = zoo.build(name, data.input_shape, data.num_classes, seed=recipe.seed, **options)
     dataset = Path(data.config["name"]).name
-    output = Path(args.output) if args.output else command.free_directory(f"runs/{dataset}-{name}")
-    print(f"training {name} ({model.count_params():,} parameters) on {dataset}: {len(data.train):,} examples")
+    output = Path(args.output or command.run_directory(f"runs/{dataset}-{name}", run_config(model, data, recipe)))
+    begun = "loading" if (output / "result.json").exists() else "continuing" if (output / "state.npz").exists() else ""
+    parameters = f"({model.count_params():,} parameters)"
+    print(f"{begun or 'training'} {name} {parameters} on {dataset}: {len(data.train):,} examples, {output}")
     run = zoo.train(model, data, recipe, output_dir=output)
     if "val_accuracy" in run.metrics:
         print(f"validation accuracy {run.metrics['val_accuracy']:.4f} after {run.metrics['epochs']} epochs")

@@ -12,6 +12,7 @@ import command
 
 import tuning
 import zoo
+from tuning.oracles import METHODS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_data_options(parser)
     command.add_recipe_options(parser)
     group = parser.add_argument_group("search")
-    group.add_argument("--method", default="random", metavar="NAME", help="grid, random, hyperband (random)")
+    group.add_argument("--method", default="random", metavar="NAME", help=f"{', '.join(METHODS)} (random)")
     group.add_argument(
         "--values",
         nargs="+",
@@ -36,11 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     group.add_argument("--objective", default="val_accuracy", help="(val_accuracy)")
     group.add_argument("--max-trials", type=int, metavar="N", help="trials at most")
     group.add_argument("--max-epochs", type=int, metavar="N", help="epochs of one trial at most")
-    group.add_argument("--max-seconds", type=float, metavar="S", help="stop asking for trials after this time")
+    group.add_argument("--max-seconds", type=float, metavar="S", help="no trial starts after this time")
     group.add_argument("--directory", metavar="DIR", help="journal, table and best model (runs/DATASET-MODEL-METHOD)")
-    again = "interrupted; the same command continues the search"
+    group.add_argument(
+        "--max-total-epochs", type=int, metavar="N", help="no trial starts after so many epochs together"
+    )
+    group.add_argument(
+        "--folds", type=int, default=1, metavar="K", help="score by stratified cross-validation (1: none)"
+    )
+    group.add_argument("--repeats", type=int, default=1, metavar="N", help="score by the mean over N seeds (1)")
+    group.add_argument("--retries", type=int, default=0, metavar="N", help="run a failed trial again, so often (0)")
+    group.add_argument("--executor", default="inline", metavar="NAME", help="inline, processes or ray (inline)")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once (1)")
+    group.add_argument("--address", metavar="HOST", help="of a Ray cluster; without it one is started here")
     command.add_device_option(parser)
-    return command.run(parser, tune, argv, when_interrupted=again)
+    return command.run(parser, tune, argv, resumable=True)
 
 
 def tune(args: argparse.Namespace) -> None:
@@ -64,7 +75,14 @@ def tune(args: argparse.Namespace) -> None:
         objective=args.objective,
         max_trials=args.max_trials,
         max_epochs=args.max_epochs,
+        max_total_epochs=args.max_total_epochs,
         max_seconds=args.max_seconds,
+        folds=args.folds,
+        repeats=args.repeats,
+        retries=args.retries,
+        executor=args.executor,
+        workers=args.workers,
+        address=args.address,
         directory=directory,
         seed=recipe.seed,
     )

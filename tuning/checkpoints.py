@@ -26,10 +26,13 @@ class Checkpoints:
         directory: the search's folder.
         direction: "max" or "min".
         keep_best: how many models are kept.
+
+    Attributes:
+        directory: the search's folder.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, direction: str, keep_best: int) -> None:
-        self._directory, self._direction, self._keep_best = Path(directory), direction, keep_best
+        self.directory, self._direction, self._keep_best = Path(directory), direction, keep_best
 
     def threshold(self, trials: dict[int, dict[str, Any]]) -> float | None:
         """The score that a trial must beat for its model to be kept; `None` while any will do."""
@@ -45,7 +48,7 @@ class Checkpoints:
         """
         best = {record["number"] for record in ranked(trials, self._direction)[: self._keep_best]}
         for folder, wanted in (("models", best), ("states", set(resumable))):
-            for file in (self._directory / folder).glob("*"):
+            for file in (self.directory / folder).glob("*"):
                 name = _NAME.match(file.name)  # what a crash cut short begins with a dot
                 if name is None or int(name.group(1)) not in wanted:
                     file.unlink(missing_ok=True)

@@ -36,7 +36,6 @@ class SearchLoop:
         checkpoints: the files of models and states.
         shown: what the user sees.
         budget: when no further trial starts.
-        folder: the search's folder.
         retries: how often a trial that failed is run again.
     """
 
@@ -48,12 +47,11 @@ class SearchLoop:
         shown: SearchProgress,
         budget: Budget,
         *,
-        folder: str,
         retries: int,
     ) -> None:
         self.oracle, self.setting = plan.oracle, plan.setting
         self.journal, self.checkpoints, self.shown, self.budget = journal, checkpoints, shown, budget
-        self.folder, self.retries = folder, retries
+        self.retries = retries
         self.asked: dict[int, Any] = {}  # number -> the oracle's trial, while it is not told
         self.attempts: dict[int, int] = {}
         self.started = time.monotonic()
@@ -158,7 +156,7 @@ class SearchLoop:
         return TrialTask(
             number=number,
             hyperparameters=config,
-            folder=self.folder,
+            folder=str(self.checkpoints.directory),
             epochs=values.get("tuner/epochs"),
             initial_epoch=values.get("tuner/initial_epoch", 0),
             parent=None if parent is None else int(parent),

@@ -1,28 +1,31 @@
-"""The result of a search: its trials as a table, the best of them, and pictures; read from the journal alone."""
+"""The result of a search: its trials, runs and epochs as tables, the best model; read from the journal alone."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tuning import checkpoints
+from tuning import checkpoints, plots
 from tuning.journal import read_journal
 from tuning.parameters import decode
+from tuning.task import model_path
 from zoo import storage
 from zoo.errors import ZooError
-from zoo.reporting import figures
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
 
 _TUNER = "tuner/"  # how Keras Tuner's own entries among the values begin (rung, bracket, parent of a promotion)
-_FIRST_COLUMNS = ("trial", "status", "score", "epochs", "seconds")
+_TRIAL_COLUMNS = ("trial", "status", "score", "score_std", "epochs", "seconds", "attempts")
+_RUN_COLUMNS = ("trial", "fold", "repeat", "seed", "score", "epochs", "seconds")
+_EPOCH_COLUMNS = ("trial", "fold", "repeat", "bracket", "rung", "epoch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,25 +62,71 @@ class SearchResult:
         """What names the data, see `DataSplits.config`."""
         return dict(self.header["data"])
 
+    @property
+    def num_models(self) -> int:
+        """How many models a trial's score is the mean of: folds times repeats."""
+        return int(self.header.get("folds", 1)) * int(self.header.get("repeats", 1))
+
     @functools.cached_property
     def table(self) -> pd.DataFrame:
-        """One row a trial, in the order in which they were run.
+        """One row a trial, in the order of their numbers.
 
-        Columns: trial (from 1), status ("completed" or "failed"), score, epochs, seconds; one a hyper-parameter (empty
+        Columns: trial (from 1), status ("completed" or "failed"), score, score_std (over folds and repeats, with n - 1;
+        where there are any), epochs, seconds, attempts (where one took more than one); one a hyper-parameter (empty
         where it was inactive); the metrics at the trial's end; reason (of a failure). A hyper-parameter whose name is a
-        column already is `value/NAME`. `tuner/...` columns tell Hyperband's brackets, rungs and promotions.
+        column already is `value/NAME`, such a metric `metric/NAME`. `tuner/...` columns tell Hyperband's brackets, rungs
+        and promotions; a promoted trial counts its own epochs and seconds only.
         """
-        records = [self.trials[number] for number in sorted(self.trials)]
-        metrics = list(dict.fromkeys(name for record in records for name in record["metrics"]))
-        taken = {*_FIRST_COLUMNS, *metrics, "reason"}
+        records = self._records()
+        reserved = {*_TRIAL_COLUMNS, "reason"}
+        metrics = [_renamed(record["metrics"], reserved, "metric/") for record in records]
+        shown = list(dict.fromkeys(name for row in metrics for name in row))
+        values = [_renamed(record["values"], {*reserved, *shown}, "value/") for record in records]
+        names = sorted(dict.fromkeys(name for row in values for name in row), key=lambda name: name.startswith(_TUNER))
         rows = []
-        for record in records:
-            values = {f"value/{k}" if k in taken else k: decode(v) for k, v in record["values"].items()}
-            first = {"trial": record["number"] + 1, **{name: record[name] for name in _FIRST_COLUMNS[1:]}}
-            rows.append({**first, **values, **record["metrics"], "reason": record["reason"]})
-        names = list(dict.fromkeys(name for row in rows for name in row if name not in taken))
-        names.sort(key=lambda name: name.startswith(_TUNER))  # ours first
-        return pd.DataFrame(rows, columns=[*_FIRST_COLUMNS, *names, *metrics, "reason"])
+        for record, chosen, measured in zip(records, values, metrics, strict=True):
+            scores = pd.Series([run["score"] for run in record.get("runs", ())], dtype=float)
+            first = {name: record.get(name) for name in _TRIAL_COLUMNS}
+            first |= {"trial": record["number"] + 1, "score_std": scores.std(), "attempts": record.get("attempts", 1)}
+            decoded = {name: decode(value) for name, value in chosen.items()}
+            rows.append({**first, **decoded, **measured, "reason": record["reason"]})
+        table = _frame(rows, [*_TRIAL_COLUMNS, *names, *shown, "reason"])
+        table["score"] = table["score"].astype(float)
+        several = any(len(record.get("runs", ())) > 1 for record in records)
+        unused = {"score_std": not several, "attempts": not (table["attempts"] > 1).any()}
+        return table.drop(columns=[name for name, absent in unused.items() if absent])
+
+    @functools.cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a trial, fold and repeat: trial (from 1), fold, repeat, seed, score, epochs, seconds, its metrics."""
+        rows, names = [], {}
+        for record in self._records():
+            for run in record.get("runs", ()):
+                metrics = _renamed(run.get("metrics", {}), _RUN_COLUMNS, "metric/")
+                names.update(metrics)
+                first = {name: run.get(name) for name in _RUN_COLUMNS}
+                rows.append({**first, "trial": record["number"] + 1, **metrics})
+        return _frame(rows, [*_RUN_COLUMNS, *names])
+
+    @functools.cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row a trial, run and epoch: trial (from 1), fold, repeat, bracket and rung (Hyperband's), epoch, measures.
+
+        Epochs are counted from 0 through the trials that a promoted one continues; its own are listed, not theirs.
+        """
+        rows: list[dict[str, Any]] = []
+        names: dict[str, None] = {}
+        for record in self._records():
+            stage = {"bracket": record["values"].get("tuner/bracket"), "rung": record["values"].get("tuner/round")}
+            for run in record.get("runs", ()):
+                curve = {"epoch": [], **(run.get("curve") or {})}
+                measures = _renamed(curve, set(_EPOCH_COLUMNS) - {"epoch"}, "metric/")
+                names.update(dict.fromkeys(measures))
+                first = {"trial": record["number"] + 1, "fold": run.get("fold"), "repeat": run.get("repeat"), **stage}
+                for i in range(max(map(len, measures.values()))):
+                    rows.append({**first, **{name: values[i] for name, values in measures.items() if i < len(values)}})
+        table = _frame(rows, list(dict.fromkeys([*_EPOCH_COLUMNS, *names])))
+        return table.drop(columns=[name for name in ("bracket", "rung") if table[name].isna().all()])
 
     @property
     def best_trial(self) -> dict[str, Any]:
@@ -96,7 +145,7 @@ class SearchResult:
 
     @property
     def best_score(self) -> float:
-        """The objective of the best trial."""
+        """The objective of the best trial; with folds or repeats the mean over its runs."""
         return float(self.best_trial["score"])
 
     @property
@@ -113,7 +162,7 @@ class SearchResult:
 
     @property
     def best_recipe(self) -> Recipe:
-        """The recipe that the best trial was trained by, its epochs included."""
+        """The recipe that the best trial was trained by; its epochs are those of a promoted trial's parents too."""
         best, fields = self.best_trial, self.header["recipe_fields"]
         chosen = {name: value for name, value in self.best_values.items() if name in fields}
         if "tuner/epochs" in best["values"]:
@@ -122,42 +171,72 @@ class SearchResult:
         return dataclasses.replace(Recipe(**base), **chosen)
 
     def best_model(self) -> keras.Model:
-        """The very model that scored best, loaded from `best/model.keras`.
+        """The very model that scored best, loaded from the best trial's file in `models/`.
 
         Raises:
-            ZooError: the file is missing, or is not that trial's.
+            ZooError: the file is missing or is not that trial's, or the score is the mean of several models.
         """
+        best = self.best_trial
+        if self.num_models > 1:
+            raise ZooError(
+                f"the best score is the mean of {self.num_models} models (folds, repeats), none of which is the best "
+                "model; train one on all training data by retrain_best()"
+            )
+        path = model_path(self.directory, best["number"])
+        if not path.is_file() or storage.sha256_of_file(path) != best.get("model_sha256"):
+            what = "is not the model of the best trial" if path.is_file() else "is missing"
+            raise ZooError(f"{path} {what} (trial {best['number'] + 1}); train it again by retrain_best()")
         import keras
 
         import zoo.models.layers  # noqa: F401  # its layers are known to Keras once imported
 
-        return keras.saving.load_model(checkpoints.BestModel(self.directory).file_of(self.best_trial))
+        return keras.saving.load_model(path)
+
+    def retrain_best(
+        self,
+        *,
+        seeds: int | Sequence[int] = 5,
+        data: Any = None,
+        output_dir: str | os.PathLike[str] | None = None,
+        verbose: bool = True,
+    ) -> pd.DataFrame:
+        """Trains the best values anew with several seeds and scores each; see `tuning.retraining.retrain_best`."""
+        from tuning.retraining import retrain_best  # loads TensorFlow
+
+        return retrain_best(self, seeds=seeds, data=data, output_dir=output_dir, verbose=verbose)
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Draws the objective against trial, seconds and epochs, with the best so far, as .png, .svg or .pdf."""
-        figure = figures.plot_search(self, against=("trial", "seconds", "epochs"))
-        with storage.atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=120)
-        return Path(path)
+        return plots.save(plots.best_so_far(self, against=("trial", "seconds", "epochs")), path)
+
+    def plots(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Draws every picture of `tuning.plots` that this search has something for, as PNG files of their names."""
+        return plots.save_all(self, Path(directory))
 
     def write(self) -> None:
-        """Writes `trials.csv` and, when a trial was completed, `result.json` to the search's folder."""
-        storage.write_text(self.directory / "trials.csv", self.table.to_csv(index=False))
+        """Writes `trials.csv`, `runs.csv`, `epochs.csv` and, when a trial was completed, `result.json` to the folder."""
+        for name, table in (("trials", self.table), ("runs", self.runs), ("epochs", self.epochs)):
+            storage.write_text(self.directory / f"{name}.csv", table.to_csv(index=False))
         if checkpoints.best_of(self.trials, self.direction) is not None:
             storage.write_json(self.directory / "result.json", self._summary())
 
+    def _records(self) -> list[dict[str, Any]]:
+        return [self.trials[number] for number in sorted(self.trials)]
+
     def _summary(self) -> dict[str, Any]:
-        counts = self.table["status"].value_counts()
+        counts, best = self.table["status"].value_counts(), self.best_trial
+        file = model_path(self.directory, best["number"])
+        is_kept = self.num_models == 1 and best.get("model_sha256") is not None and file.is_file()
         return {
             "model": self.model_name,
             "method": self.header["method"],
             "objective": self.objective,
             "direction": self.direction,
             "best_score": self.best_score,
-            "best_trial": self.best_trial["number"] + 1,
+            "best_trial": best["number"] + 1,
             "best_values": self.best_values,
             "best_recipe": self.best_recipe.as_config(),
-            "best_model": "best/model.keras",
+            "best_model": file.relative_to(self.directory).as_posix() if is_kept else None,
             "completed": int(counts.get("completed", 0)),
             "failed": int(counts.get("failed", 0)),
             "seconds": float(self.table["seconds"].sum()),
@@ -177,3 +256,13 @@ def load_result(directory: str | os.PathLike[str]) -> SearchResult:
     """
     header, trials = read_journal(directory)
     return SearchResult(Path(directory), header, trials)
+
+
+def _renamed(members: Mapping[str, Any], taken: Iterable[str], prefix: str) -> dict[str, Any]:
+    """The members, those whose names are taken under a prefix."""
+    taken = set(taken)
+    return {prefix + name if name in taken else name: member for name, member in members.items()}
+
+
+def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=columns)

@@ -69,7 +69,7 @@ class RunResult:
     metrics: dict[str, float]
     epochs: int
     seconds: float
-    curve: dict[str, list[float]]
+    curve: dict[str, list[Any]]
     make_model: Callable[[], keras.Model]
 
 
@@ -99,7 +99,17 @@ class SpaceRunner:
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self._space = setting, setting.hypermodel
-        self.programs = Programs(self._space)
+        self._programs = Programs(self._space)
+
+    @property
+    def signatures(self) -> int:
+        """Structures that were met."""
+        return self._programs.signatures
+
+    @property
+    def traces(self) -> int:
+        """How often a gradient step was traced for them."""
+        return self._programs.traces
 
     def epochs(self, hp: keras_tuner.HyperParameters) -> int:
         """Epochs of a trial of which nothing else is asked."""
@@ -111,7 +121,7 @@ class SpaceRunner:
         # Where trials are paused at rungs, they stop somewhere on one schedule.
         recipe = dataclasses.replace(recipe, epochs=self._setting.max_epochs or run.epochs, seed=run.seed)
         if run.data.train.store is not None:
-            program = self.programs.ready(options, recipe, run.data)
+            program = self._programs.ready(options, recipe, run.data)
             metrics, records, seconds = _train(program, run, recipe, self._setting.objective)
         else:  # a stream: what it reads is part of the graph
             model = self._build(options, recipe)
@@ -131,7 +141,7 @@ class SpaceRunner:
 
     def close(self) -> None:
         """Lets all models go."""
-        self.programs.close()
+        self._programs.close()
 
     def _build(self, options: dict[str, Any], recipe: Recipe) -> keras.Model:
         space = self._space
@@ -187,6 +197,8 @@ class HyperModelRunner:
         setting: what the trials of the search share.
     """
 
+    signatures = traces = 0
+
     def __init__(self, setting: Setting) -> None:
         self._setting, self._hypermodel = setting, setting.hypermodel
 
@@ -235,7 +247,7 @@ class HyperModelRunner:
     def close(self) -> None:
         """Nothing is kept."""
 
-    def _measures(self, result: Any, first: int, last: int) -> tuple[dict[str, float], int, dict[str, list[float]]]:
+    def _measures(self, result: Any, first: int, last: int) -> tuple[dict[str, float], int, dict[str, list[Any]]]:
         """(measures at the end, epochs, curve) from what `HyperModel.fit` returned."""
         if isinstance(result, keras.callbacks.History):
             curve = {name: [float(v) for v in values] for name, values in result.history.items() if values}

@@ -20,6 +20,8 @@ from zoo.training.recipe import Recipe
 if TYPE_CHECKING:
     import keras_tuner
 
+    from tuning.plan import Plan
+
 DEFAULT_RECIPE = Recipe()
 DEFAULT_TRIALS = 10  # of a search that would not end by itself
 DEFAULT_EPOCHS = 27  # of the last rung of halving and Hyperband
@@ -98,17 +100,21 @@ def search(
         oracles.check_method(method)
         max_trials = DEFAULT_TRIALS if max_trials is None and method not in _ENDING else max_trials
     check_executor(executor, workers=workers, address=address)
-    counts = {"max_trials": max_trials, "max_epochs": max_epochs, "max_total_epochs": max_total_epochs}
+    counts: dict[str, float | None] = {
+        "max_trials": max_trials,
+        "max_epochs": max_epochs,
+        "max_total_epochs": max_total_epochs,
+    }
     counts |= {"max_seconds": max_seconds, "folds": folds, "repeats": repeats, "keep_best": keep_best}
     for name, value in counts.items():
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be positive. Received: {name}={value}")
     budget = Budget(max_trials, max_total_epochs, max_seconds)
-    from tuning import plan  # loads TensorFlow
+    from tuning.plan import RUNGS, make_plan  # loads TensorFlow
 
-    if method in plan.RUNGS and max_epochs is None:
+    if method in RUNGS and max_epochs is None:
         max_epochs = DEFAULT_EPOCHS
-    planned = plan.make_plan(
+    planned = make_plan(
         model,
         data,
         method=method,
@@ -123,29 +129,56 @@ def search(
     )
     with DirectoryLock(directory), Journal(directory, planned.header) as journal, oracles.opened(planned.oracle):
         checkpoints = Checkpoints(directory, direction=planned.setting.direction, keep_best=keep_best)
-        announcement, total = planned.announcement()
-        if verbose:
-            done = f"; {len(journal.trials)} done already" if journal.trials else ""
-            print(f"{announcement}{done}", flush=True)
-        best = best_of(journal.trials, planned.setting.direction)
-        with SearchProgress(
-            objective=planned.setting.objective,
-            direction=planned.setting.direction,
-            total=total,
-            done=len(journal.trials),
-            failed=sum(record["status"] == "failed" for record in journal.trials.values()),
-            best=None if best is None else best["score"],
+        _run(
+            planned,
+            journal,
+            checkpoints,
+            budget,
+            retries=retries,
             verbose=verbose,
-        ) as shown:
-            loop = SearchLoop(planned, journal, checkpoints, shown, budget, folder=str(directory), retries=retries)
-            loop.replay()
-            if loop.has_work():
-                with make_executor(
-                    executor, planned.setting, workers=workers, address=address, on_progress=shown.on_progress
-                ) as running:
-                    loop.run(running)
-            loop.say_if_short(total)
+            executor=executor,
+            workers=workers,
+            address=address,
+        )
         result = load_result(directory)
         result.write()
     _ = result.best_trial  # raises when there is none
     return result
+
+
+def _run(
+    plan: Plan,
+    journal: Journal,
+    checkpoints: Checkpoints,
+    budget: Budget,
+    *,
+    retries: int,
+    verbose: bool,
+    executor: str,
+    workers: int,
+    address: str | None,
+) -> None:
+    """Replays the journal, and runs what is left to do."""
+    announcement, total = plan.announcement()
+    if verbose:
+        done = f"; {len(journal.trials)} done already" if journal.trials else ""
+        print(f"{announcement}{done}", flush=True)
+    best = best_of(journal.trials, plan.setting.direction)
+    shown = SearchProgress(
+        objective=plan.setting.objective,
+        direction=plan.setting.direction,
+        total=total,
+        done=len(journal.trials),
+        failed=sum(record["status"] == "failed" for record in journal.trials.values()),
+        best=None if best is None else best["score"],
+        verbose=verbose,
+    )
+    with shown:
+        loop = SearchLoop(plan, journal, checkpoints, shown, budget, retries=retries)
+        loop.replay()
+        if loop.has_work():  # else no worker need start
+            with make_executor(
+                executor, plan.setting, workers=workers, address=address, on_progress=shown.on_progress
+            ) as running:
+                loop.run(running)
+        loop.say_if_short(total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,12 +115,12 @@ class TrialProgress:
     score: float | None = None
 
 
-def model_path(folder: str | Path, number: int) -> Path:
+def model_path(folder: str | os.PathLike[str], number: int) -> Path:
     """Where a trial keeps its model."""
     return Path(folder) / "models" / f"trial-{number:04d}.keras"
 
 
-def state_path(folder: str | Path, number: int, run: int) -> Path:
+def state_path(folder: str | os.PathLike[str], number: int, run: int) -> Path:
     """Where a run of a trial keeps the state it was paused in."""
     return Path(folder) / "states" / f"trial-{number:04d}-{run}.npz"
 

@@ -38,20 +38,22 @@ class TrialRunner:
         from tuning.spaces import ModelSpace
 
         self._setting = setting
-        of_catalog = isinstance(setting.hypermodel, ModelSpace)
-        self._runner: Any = runs.SpaceRunner(setting) if of_catalog else runs.HyperModelRunner(setting)
-        self._programs = self._runner.programs if of_catalog else None
+        self._runner: runs.SpaceRunner | runs.HyperModelRunner
+        if isinstance(setting.hypermodel, ModelSpace):
+            self._runner = runs.SpaceRunner(setting)
+        else:
+            self._runner = runs.HyperModelRunner(setting)
         self._folds = [setting.data]
         if setting.folds > 1:
             self._folds = stratified_folds(setting.data, setting.folds, seed=setting.recipe.seed)
 
     @property
     def signatures(self) -> int:  # noqa: D102
-        return self._programs.signatures if self._programs else 0
+        return self._runner.signatures
 
     @property
     def traces(self) -> int:  # noqa: D102
-        return self._programs.traces if self._programs else 0
+        return self._runner.traces
 
     def run(self, task: TrialTask, on_progress: Callable[[TrialProgress], None] | None = None) -> TrialOutcome:
         """Trains and scores one trial, and keeps its model when it is good enough.

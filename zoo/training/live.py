@@ -7,7 +7,7 @@ these are values, kept in variables. Everything else (widths, the optimizer's ki
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -31,7 +31,7 @@ class LiveValues:
         options: the builder's options that are live, a choice of `OPTIONS`.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Collection[str]) -> None:
         self._options = [name for name in OPTIONS if name in options]
         names = (*self._options, "scale", "learning_rate", "momentum", "weight_decay")
         # float64, so that rounding to the model's type is that of a Python number.
@@ -99,7 +99,7 @@ class LiveValues:
         return total
 
 
-def structure(options: Mapping[str, Any], recipe: Recipe, *, live: Mapping[str, Any]) -> dict[str, Any]:
+def structure(options: Mapping[str, Any], recipe: Recipe, *, live: Collection[str]) -> dict[str, Any]:
     """What decides the graph of a trial: two trials with the same structure differ only in live values.
 
     A dropout rate, momentum or weight decay of zero is another structure than one above: nothing is computed for it.
@@ -120,7 +120,7 @@ def structure(options: Mapping[str, Any], recipe: Recipe, *, live: Mapping[str, 
     return {"options": kept, "recipe": of_recipe}
 
 
-def placeholders(options: Mapping[str, Any], *, live: Mapping[str, Any]) -> dict[str, Any]:
+def placeholders(options: Mapping[str, Any], *, live: Collection[str]) -> dict[str, Any]:
     """The options to build a live model with: what is read at run time stands as any number but zero."""
     built = dict(options)
     for name in live:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +16,11 @@ import pandas as pd
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from zoo.errors import UsageError, ZooError, changes
+from zoo.errors import UsageError
 from zoo.storage import DirectoryLock, atomic_path, write_json
 from zoo.training.recipe import Recipe
 from zoo.training.recorder import StepRecorder
-from zoo.training.run import write_tables
+from zoo.training.run import config_changes, write_tables
 from zoo.training.state import State
 from zoo.training.validation import Validations
 
@@ -170,16 +169,7 @@ class RunFolder:
         return State.load(self.state_path) if self.state_path.exists() else None
 
     def _check_same_run(self) -> None:
-        """Refuses a folder with another run; versions may differ."""
-        path = self.directory / "config.json"
-        if not path.exists():
-            return
-        try:
-            old = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ZooError(f"{path} is damaged ({error}); choose another folder, or delete it") from None
-        new = json.loads(json.dumps(self._config))
-        differences = changes({**old, "versions": None}, {**new, "versions": None})
+        differences = config_changes(self.directory, self._config)
         if differences:
             raise UsageError(
                 f"{self.directory} holds another run: {'; '.join(differences)}. Choose another folder, or delete it"

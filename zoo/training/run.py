@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, changes
 from zoo.storage import atomic_path, write_json, write_text
 from zoo.training.recipe import Recipe
 
@@ -61,6 +61,22 @@ def versions() -> dict[str, str]:
 
     names = ("keras-zoo", "tensorflow", "keras", "numpy")
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def config_changes(directory: Path, config: dict[str, Any]) -> list[str] | None:
+    """How the run in a folder differs from the one that `config` describes, versions apart; `None`: there is no run.
+
+    Raises:
+        ZooError: its config.json is damaged.
+    """
+    path = directory / "config.json"
+    if not path.exists():
+        return None
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ZooError(f"{path} is damaged ({error}); choose another folder, or delete it") from None
+    return changes({**old, "versions": None}, {**json.loads(json.dumps(config)), "versions": None})
 
 
 _TABLES = ("history", "steps", "validations")
