@@ -133,17 +133,13 @@ class GraphEpochs:
     def __call__(self, iterator: Any) -> dict[str, Any]:
         """Makes the next call's gradient steps; returns the epoch's metrics so far."""
         epoch, step = self.position
-        for variable, value in zip(self._model.metrics_variables, self._metrics, strict=bool(self._metrics)):
-            variable.assign(value)
-        self._metrics = []
+        if self._metrics:
+            self._restore_metrics()
         end = step + 1 if self._one_by_one else self._steps
         logs: dict[str, Any] = {}
         while step < end and not (logs and self._model.stop_training):  # as `fit`, which looks after a call
             last = min(end, step + self._validations.steps_until_due()) if self._validations else end
-            numbers = [tf.constant(n, tf.int64) for n in (self._seed, epoch, step, last)]
-            if self._order is None:
-                self._order = self._order_of(*numbers[:2], self._examples)
-            reached, logs = self._run(self._order, *numbers)
+            reached, logs = self._run_steps(epoch, step, last)
             step = int(reached)
             self.position = epoch, step
             if self._validations:
@@ -153,6 +149,19 @@ class GraphEpochs:
         if step == self._steps:
             self.position, self._order = (epoch + 1, 0), None
         return logs
+
+    def _run_steps(self, epoch: int, first: int, last: int) -> tuple[tf.Tensor, dict[str, Any]]:
+        numbers = [tf.constant(n, tf.int64) for n in (self._seed, epoch, first, last)]
+        if self._order is None:
+            self._order = self._order_of(*numbers[:2], self._examples)
+        reached, logs = self._run(self._order, *numbers)
+        return reached, logs
+
+    def _restore_metrics(self) -> None:
+        self._run_steps(*self.position, self.position[1])  # no step: it makes the metrics' variables
+        for variable, value in zip(self._model.metrics_variables, self._metrics, strict=True):
+            variable.assign(value)
+        self._metrics = []
 
 
 class StreamEpochs:

@@ -64,6 +64,8 @@ class PhaseRun:
         )
         records.attach(phase, recipe, program.recorder, self.validations, len(data.train), steps)
         if state is not None:
+            if not program.model.built:
+                program.model.build((None, *data.input_shape))
             put_state(state, program, self.validations)
 
     @property

@@ -111,6 +111,7 @@ def put_state(state: State, program: Program, validations: Validations | None) -
         ZooError: the state is that of another model or optimizer.
     """
     model = program.model
+    model.optimizer.build(model.trainable_variables)  # a stream's program leaves that to the first step
     for name, variables in (("model", model.variables), ("optimizer", model.optimizer.variables)):
         values = state.group(name)
         if [v.shape for v in values] != [tuple(v.shape) for v in variables]:

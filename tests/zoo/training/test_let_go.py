@@ -15,7 +15,8 @@ import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 
 import zoo
-from tuning.trial import Setting, TrialTask, run_trial
+from tuning.task import Setting, TrialTask
+from tuning.trial import TrialRunner
 from zoo.training.recipe import OPTIMIZERS
 
 
@@ -45,7 +46,7 @@ def test_nothing_is_left_of_a_trained_model(optimizer):
     assert store() is None
 
 
-def test_nothing_is_left_of_a_users_trial():
+def test_nothing_is_left_of_a_users_trial(tmp_path):
     import keras_tuner
 
     class Users(keras_tuner.HyperModel):
@@ -60,7 +61,7 @@ def test_nothing_is_left_of_a_users_trial():
         setting = Setting(Users(), small_data(), zoo.Recipe(epochs=1, batch_size=16), "val_accuracy", "max")
         hp = keras_tuner.HyperParameters()
         hp.Int("units", 2, 4)
-        outcome = run_trial(setting, TrialTask(0, hp.get_config()))
+        outcome = TrialRunner(setting).run(TrialTask(0, hp.get_config(), str(tmp_path)))
         assert outcome.status == "completed"
 
     trial()

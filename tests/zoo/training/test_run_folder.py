@@ -145,7 +145,7 @@ def test_without_a_folder_nothing_is_written(blobs, tmp_path, monkeypatch):
 def test_a_finished_run_is_not_overwritten(digits_run):
     data, run, folder = digits_run
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    with pytest.raises(ZooError, match="a finished run already"):
+    with pytest.raises(UsageError, match=r"another run: .*recipes\.0\.epochs was \d and is 1"):
         train(run.model, data, recipe(epochs=1), output_dir=folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
@@ -164,8 +164,19 @@ def test_an_interrupted_run_says_so_and_lets_the_folder_go(blobs, tmp_path):
         pass
     with pytest.raises(ZooError, match="no finished run"):
         zoo.load_run(folder)
-    with pytest.raises(ZooError, match="an unfinished run already"):
-        train(zoo.build("softmax", (2,), 2), blobs, recipe(), output_dir=folder)
+    with pytest.raises(UsageError, match=r"model\.options\.l2 was nothing and is 0\.1"):
+        train(zoo.build("softmax", (2,), 2, l2=0.1), blobs, recipe(), output_dir=folder)
+    again = train(zoo.build("softmax", (2,), 2), blobs, recipe(), output_dir=folder)
+    assert len(again.history) == recipe().epochs
+
+
+def test_a_finished_run_is_loaded(blobs, tmp_path):
+    first = train(zoo.build("softmax", (2,), 2), blobs, recipe(), output_dir=tmp_path / "run")
+    model = zoo.build("softmax", (2,), 2)
+    second = train(model, blobs, recipe(), output_dir=tmp_path / "run")
+    assert second.model is model
+    assert second.metrics == first.metrics
+    np.testing.assert_array_equal(model.get_weights()[0], first.model.get_weights()[0])
 
 
 def test_a_folder_in_use_is_refused(blobs, tmp_path):
