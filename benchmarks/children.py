@@ -72,13 +72,14 @@ class Child:
     """A contestant's process.
 
     Args:
-        spec: the JSON document that `worker.py` takes.
+        spec: the JSON document that the worker takes.
+        worker: the script that it runs; `worker.py` by default.
     """
 
-    def __init__(self, spec: Mapping[str, Any]) -> None:
+    def __init__(self, spec: Mapping[str, Any], worker: Path | None = None) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self._process = subprocess.Popen(  # noqa: S603  (this interpreter, a file of this folder)
-            [sys.executable, str(_WORKER), json.dumps(spec)],
+            [sys.executable, str(worker or _WORKER), json.dumps(spec)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -151,11 +152,10 @@ class Runner:
 
     def turn(self) -> float | None:
         """Seconds of an epoch, or `None` after a failure."""
-        started, busy = time.monotonic(), machine.busy_seconds()
+        others = machine.Others()
         answer = self.ask()
-        if "worked" in answer and busy is not None:
-            by_others = (machine.busy_seconds() or 0.0) - busy - answer["worked"]
-            self.result.others.append(max(0.0, by_others) / (time.monotonic() - started) / (os.cpu_count() or 1))
+        if "worked" in answer:
+            self.result.others += others.share(answer["worked"])
         self.result.resident, self.result.peak = answer.get("resident"), answer.get("peak")
         return answer.get("seconds")
 

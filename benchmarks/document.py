@@ -192,8 +192,13 @@ def _memory(found: Measurements) -> list[str]:
 
 
 def _targets(found: Measurements, quick: bool) -> list[str]:
-    rows = [(target.claim, _promise(target), _value(target), _verdict(target, quick)) for target in targets(found)]
-    return ["## Targets", markdown(("claim", "target", "measured", "met"), rows)]
+    return ["## Targets", target_table(targets(found), quick)]
+
+
+def target_table(rows: Sequence[Target], quick: bool) -> str:
+    """What is claimed, what was measured, and whether it holds; a quick run is not judged."""
+    cells = [(target.claim, _promise(target), _value(target), _verdict(target, quick)) for target in rows]
+    return markdown(("claim", "target", "measured", "met"), cells)
 
 
 def _promise(target: Target) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-_PACKAGES = ("tensorflow", "keras", "torch", "scikit-learn", "numpy")
+PACKAGES = ("tensorflow", "keras", "torch", "scikit-learn", "numpy")
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # what decides about the speed of float32 and bfloat16
 
 
@@ -18,8 +18,8 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def describe(command: Sequence[str]) -> list[tuple[str, str]]:
-    """(what, value) pairs: processor, memory, load, versions, date and command."""
+def describe(command: Sequence[str], packages: Sequence[str] = PACKAGES) -> list[tuple[str, str]]:
+    """(what, value) pairs: processor, memory, load, versions of packages, date and command."""
     cpu = _fields(Path("/proc/cpuinfo"))
     flags = [flag for flag in _FLAGS if flag in cpu.get("flags", "").split()]
     memory = _fields(Path("/proc/meminfo")).get("MemTotal", "0 kB").split()[0]
@@ -30,7 +30,7 @@ def describe(command: Sequence[str]) -> list[tuple[str, str]]:
         ("load before the start", f"{os.getloadavg()[0]:.2f}"),
         ("system", platform.platform()),
         ("python", platform.python_version()),
-        *((package, _version(package)) for package in _PACKAGES),
+        *((package, _version(package)) for package in packages),
         ("date", time.strftime("%Y-%m-%d %H:%M")),
         ("command", f"`{' '.join(command)}`"),
     ]
@@ -43,6 +43,54 @@ def busy_seconds() -> float | None:
         return None
     user, nice, system, _, _, irq, softirq, steal = map(int, stat.read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+class Others:
+    """What other programs take of the cores, from now on."""
+
+    def __init__(self) -> None:
+        self._started, self._busy = time.monotonic(), busy_seconds()
+
+    def share(self, worked: float) -> list[float]:
+        """Their share of all cores when so many seconds of work were ours; nothing where the machine does not say."""
+        now = busy_seconds()
+        if self._busy is None or now is None:
+            return []
+        elapsed = time.monotonic() - self._started
+        return [max(0.0, now - self._busy - worked) / elapsed / (os.cpu_count() or 1)]
+
+
+def worked_seconds() -> float:
+    """Seconds that the cores have worked for this process, for those below it, and for those of its own that have ended."""
+    ended = os.times()
+    below = sum(_worked(number) for number in processes_below())
+    return time.process_time() + ended.children_user + ended.children_system + below
+
+
+def processes_below() -> list[int]:
+    """Numbers of all processes that this one has started, and they; none where there is no /proc."""
+    parents: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        stat = _stat(int(path.name))
+        if stat:
+            parents.setdefault(int(stat[1]), []).append(int(path.name))
+    found = [os.getpid()]
+    for number in found:  # which grows meanwhile
+        found += parents.get(number, [])
+    return found[1:]
+
+
+def _worked(number: int) -> float:
+    """Seconds that the cores have worked for another process, and for those of its own that have ended."""
+    return sum(map(int, _stat(number)[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(number: int) -> list[str]:
+    """What /proc says of a process, from its state on; nothing once it has ended."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _fields(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+import machine
 import samples
 from tasks import Task
 
@@ -69,7 +70,7 @@ class Stopwatch:
         self._done += 1
         if self._done < self._turns[0]:
             return
-        seconds, worked = time.perf_counter() - self._started, time.process_time() - self._worked
+        seconds, worked = time.perf_counter() - self._started, machine.worked_seconds() - self._worked
         self.send("turn", seconds=seconds / self._turns.pop(0), worked=worked, **memory())
         self._done = 0
         self._wait()
@@ -80,7 +81,7 @@ class Stopwatch:
 
     def _wait(self) -> None:
         self._lines.get()
-        self._worked, self._started = time.process_time(), time.perf_counter()
+        self._worked, self._started = machine.worked_seconds(), time.perf_counter()
 
     def _listen(self) -> None:
         for line in sys.stdin:
@@ -88,11 +89,14 @@ class Stopwatch:
         os._exit(1)  # the race has ended, however it did: nobody is left who could end this process
 
 
-def memory() -> dict[str, float | None]:
-    """Resident memory of this process and its peak in MB, as Linux counts them; `None` elsewhere."""
+def memory(process: int | str = "self") -> dict[str, float | None]:
+    """Resident memory of a process and its peak in MB, as Linux counts them; `None` elsewhere, and once it has ended."""
     found: dict[str, float | None] = {"resident": None, "peak": None}
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.exists() else ():
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
         name, _, value = line.partition(":")
         if name in ("VmRSS", "VmHWM"):
             found["resident" if name == "VmRSS" else "peak"] = int(value.split()[0]) * 1024 / 1e6

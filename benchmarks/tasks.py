@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from zoo.errors import unknown_name
@@ -189,16 +190,16 @@ def with_compiled_torch(task: Task) -> Task:
     return dataclasses.replace(task, entries=(*task.entries, *_both("pytorch_compiled")))
 
 
-def chosen_sections(only: str | None) -> tuple[str, ...]:
-    """The sections that `--only` names, in the order of `SECTIONS`; all of them for `None`.
+def chosen_sections(only: str | None, sections: Sequence[str] = SECTIONS) -> tuple[str, ...]:
+    """The sections that `--only` names, in their own order; all of them for `None`.
 
     Raises:
         UsageError: a name that is none of them.
     """
     if only is None:
-        return SECTIONS
+        return tuple(sections)
     names = [name.strip() for name in only.split(",")]
     for name in names:
-        if name not in SECTIONS:
-            raise unknown_name("task", name, SECTIONS)
-    return tuple(section for section in SECTIONS if section in names)
+        if name not in sections:
+            raise unknown_name("task", name, sections)
+    return tuple(section for section in sections if section in names)

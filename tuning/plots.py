@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class _InOrderOfEnd:
     table: pd.DataFrame
     objective: str
     direction: str
-    best_values: dict[str, Any]
+    best_values: Mapping[str, Any]
 
 
 def best_so_far(result: SearchResult, *, against: str | Sequence[str] = "trial") -> Figure:
@@ -61,9 +62,8 @@ def best_so_far(result: SearchResult, *, against: str | Sequence[str] = "trial")
     Raises:
         ZooError: no trial was completed.
     """
-    costs = (against,) if isinstance(against, str) else tuple(against)
-    table = result.table
     _ = result.best_trial  # raises when there is none
+    costs, table = (against,) if isinstance(against, str) else tuple(against), result.table
     ended = pd.Series([result.trials[number].get("ended") for number in sorted(result.trials)], dtype=float)
     has_wall_time = bool(np.isfinite(ended).all())
     if has_wall_time:
@@ -232,11 +232,8 @@ def save_all(result: SearchResult, directory: Path) -> list[Path]:
     """Writes each picture of `PLOTS` that the search has something for, as `<name>.png`; returns the paths."""
     written = []
     for name, draw in PLOTS.items():
-        try:
-            figure = draw(result)
-        except ZooError:  # too few trials for it, or none that tells something
-            continue
-        written.append(save(figure, directory / f"{name}.png"))
+        with contextlib.suppress(ZooError):  # too few trials for it, or none that tells something
+            written.append(save(draw(result), directory / f"{name}.png"))
     return written
 
 
@@ -350,4 +347,3 @@ def _finish_without_legend(axes: Axes, xlabel: str, ylabel: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Matplotlib warns of a legend without entries
         finish_axes(axes, xlabel, ylabel)
-        axes.legend([], frameon=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import threading
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
 
 from tuning.parameters import decode
 from tuning.task import TrialProgress
@@ -150,13 +153,17 @@ class SearchProgress:
         waiting = max(0, self.total - self.done - len(running)) * mean
         return max([(waiting + sum(running)) / self._workers, *running])
 
+    def left(self) -> str:
+        """The time left, `?` while nothing is known."""
+        seconds = self.seconds_left()
+        return f"left {'?' if seconds is None else _clock(seconds)}"
+
     def status(self) -> str:
-        """What is running and what came of the others, on one line."""
-        parts = [f"running {self._running_text()}"] if self._running else []
+        """What came of the trials so far, and what is running."""
+        parts = [f"best {self.best:.4f}"] if self.best is not None else []
         parts += [f"failed {self.failed}"] if self.failed else []
-        parts += [f"best {self.objective} {self.best:.4f}"] if self.best is not None else []
-        left = self.seconds_left()
-        return "  ".join([*parts, f"left {'?' if left is None else _clock(left)}"])
+        parts += [f"running {self._running_text()}"] if self._running else []
+        return "  ".join(parts)
 
     def _running_text(self) -> str:
         if len(self._running) > _SHOWN_TRIALS:
@@ -175,11 +182,11 @@ class SearchProgress:
             self._thread.start()
             return
         columns = (
-            TextColumn("trials"),
-            BarColumn(bar_width=20),
             TextColumn("{task.completed:g}/{task.fields[trials]}"),
+            BarColumn(bar_width=16),
             TimeElapsedColumn(),
-            _Status(self),
+            _Live(self.left),
+            _Live(self.status, table_column=Column(no_wrap=False)),  # the one that gives way on a narrow terminal
         )
         # A file that standard output goes to is not to be redirected to the terminal.
         is_shown = sys.stdout.isatty()
@@ -209,21 +216,20 @@ class SearchProgress:
     def _break_silence(self) -> None:
         if self._running and time.monotonic() - self._printed >= QUIET_SECONDS:
             trials = f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
-            self._say(f"{trials} trials done  {self.status()}")
+            self._say(f"{trials} trials done  {self.status()}  {self.left()}")
 
 
-class _Status(TextColumn):
-    """The last column; it gives way where the terminal is narrow, so that the bar stays one line."""
+class _Live(TextColumn):
+    """A text that is asked for again whenever the line is drawn, by the thread that draws it; cut where it is too long."""
 
-    def __init__(self, progress: SearchProgress) -> None:
-        super().__init__("")
-        self._progress = progress
+    def __init__(self, ask: Callable[[], str], table_column: Column | None = None) -> None:
+        super().__init__("", table_column=table_column)
+        self._ask = ask
 
-    def render(self, task: Any) -> Any:
-        text = super().render(task)
-        text.append(self._progress.status())
-        text.no_wrap, text.overflow = True, "ellipsis"
-        return text
+    def render(self, task: Any) -> Text:
+        with contextlib.suppress(RuntimeError):  # the trials changed meanwhile: the next time will do
+            return Text(self._ask(), no_wrap=True, overflow="ellipsis")
+        return Text("")
 
 
 def trial_line(record: dict[str, Any], *, objective: str, best: float | None, total: int | None) -> str:

@@ -109,9 +109,10 @@ def _data(result: SearchResult, data: Any) -> DataSplits:
         )
     if data is not None:
         return as_splits(data)
-    if "name" not in result.data_config:
+    options = {name: tuple(v) if isinstance(v, list) else v for name, v in result.data_config.items()}
+    if "name" not in options:
         raise UsageError("the data of this search have no name to load them by: pass the same data as data=")
-    return zoo.load_dataset(**result.data_config)
+    return zoo.load_dataset(options.pop("name"), **options)
 
 
 def _continued(directory: Path, belongs_to: dict[str, Any]) -> dict[int, dict[str, Any]]:

@@ -1,91 +1,260 @@
 from __future__ import annotations
 
 import json
+import math
 
+import keras
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tuning
 import zoo
-from zoo.errors import ZooError
+from tuning import retraining
+from tuning.journal import Journal
+from tuning.results import SearchResult
+from tuning.task import model_path
+from zoo.errors import LockedError, UsageError, ZooError
+from zoo.storage import DirectoryLock, sha256_of_file
+
+SPACE = {
+    "l2": {"type": "Choice", "values": [0.0, 1e-3], "conditions": []},
+    "learning_rate": {"type": "Float", "min_value": 1e-3, "max_value": 1.0, "sampling": "log", "conditions": []},
+    "units": {"type": "Choice", "values": ["json:[8, 4]", "json:[4]"], "conditions": []},
+    "epochs": {"type": "Int", "min_value": 1, "max_value": 3, "step": 1, "sampling": "linear", "conditions": []},
+}
+
+
+def header(**changes):
+    return {
+        "version": 1,
+        "model": "mlp",
+        "space": SPACE,
+        "recipe_fields": ["learning_rate", "epochs"],
+        "method": "random",
+        "objective": "val_accuracy",
+        "direction": "max",
+        "seed": 0,
+        "data": {"name": "blobs", "limit": 60, "validation": 0.3},
+        "recipe": zoo.Recipe(batch_size=16).as_config(),
+        "max_trials": None,
+        "max_epochs": None,
+        "folds": 1,
+        "repeats": 1,
+    } | changes
+
+
+def run(score, *, fold=0, repeat=0, first_epoch=0, epochs=2, name="val_accuracy"):
+    done = list(range(first_epoch, first_epoch + epochs))
+    curve = {"epoch": done, "loss": [2 - score] * epochs, name: [score - 0.1 * (done[-1] - i) for i in done]}
+    metrics = {"loss": 2 - score, name: score}
+    place = {"fold": fold, "repeat": repeat, "seed": repeat}
+    return {**place, "score": score, "metrics": metrics, "epochs": epochs, "seconds": 0.5, "curve": curve}
+
+
+def record(number, score, values=None, *, runs=None, **changes):
+    runs = [run(score)] if runs is None and score is not None else runs or []
+    values = {"l2": 1e-3, "learning_rate": 0.1, "units": "json:[8, 4]", "epochs": 2} if values is None else values
+    return {
+        "kind": "trial",
+        "number": number,
+        "asked": values,
+        "values": values,
+        "parent": None,
+        "ended": float(number + 1),
+        "status": "failed" if score is None else "completed",
+        "score": score,
+        "metrics": {} if score is None else {"loss": 2 - score, "val_accuracy": score},
+        "runs": runs,
+        "epochs": sum(r["epochs"] for r in runs),
+        "seconds": 0.5,
+        "reason": "RuntimeError: as asked" if score is None else None,
+        "traceback": None,
+        "attempts": 1,
+        "model_sha256": None,
+        "hyperparameters": None,
+    } | changes
+
+
+def written(directory, records, **changes):
+    """A search's folder with these records, and its result."""
+    with Journal(directory, header(**changes)) as journal:
+        for one in records:
+            journal.append(one)
+    return tuning.load_result(directory)
 
 
 @pytest.fixture
-def result(blobs, tmp_path, fake):
-    fake(fail=lambda number: number == 1)
-    values = {"l2": [0.0, 1e-3], "patience": [None, 3], "units": [(8, 4)], "epochs": [1, 2]}
-    recipe = zoo.Recipe(learning_rate=0.05)
-    return tuning.search(
-        "mlp", blobs, method="grid", values=values, recipe=recipe, directory=tmp_path, executor="fake", verbose=False
-    )
+def result(tmp_path):
+    values = [{"l2": 0.0, "learning_rate": 0.1 * n, "units": "json:[8, 4]", "epochs": n} for n in (1, 2, 3, 1)]
+    scores = [0.6, None, 0.9, 0.9]
+    return written(tmp_path, [record(n, s, v) for n, (s, v) in enumerate(zip(scores, values, strict=True))])
 
 
 def test_the_table(result):
     table = result.table
-    names = ["trial", "status", "score", "epochs", "seconds", "l2", "patience", "units", "value/epochs"]
-    assert list(table.columns) == [*names, "val_accuracy", "loss", "reason"]
-    assert list(table["trial"]) == list(range(1, 9))
-    assert list(table["status"]).count("failed") == 1
+    names = ["trial", "status", "score", "epochs", "seconds", "l2", "learning_rate", "units", "value/epochs"]
+    assert list(table.columns) == [*names, "loss", "val_accuracy", "reason"]
+    assert list(table["trial"]) == [1, 2, 3, 4]
+    assert list(table["status"]) == ["completed", "failed", "completed", "completed"]
     assert pd.isna(table["score"][1])
     assert table["reason"][1] == "RuntimeError: as asked"
     assert table["units"][0] == (8, 4)
-    assert len(pd.read_csv(result.directory / "trials.csv")) == 8
+    assert list(table["value/epochs"]) == [1, 2, 3, 1]
 
 
-def test_inactive_values_are_empty(blobs, tmp_path, fake):
-    def build(hp):
-        hp.Choice("kind", ["plain", "deep"])
-        with hp.conditional_scope("kind", ["deep"]):
-            hp.Choice("depth", [1, 2])
+def test_inactive_values_are_empty(tmp_path):
+    values = [{"kind": "plain"}, {"kind": "deep", "depth": 1}]
+    table = written(tmp_path, [record(n, 0.5, v) for n, v in enumerate(values)]).table
+    assert list(table["kind"]) == ["plain", "deep"]
+    assert list(table["depth"].isna()) == [True, False]
 
-    fake()
-    table = tuning.search(build, blobs, method="grid", directory=tmp_path, executor="fake", verbose=False).table
-    assert list(table["kind"]) == ["plain", "deep", "deep"]
-    assert list(table["depth"].isna()) == [True, False, False]
+
+def test_folds_and_repeats_are_rows_with_their_spread(tmp_path):
+    runs = [run(s, fold=f, repeat=r) for s, f, r in [(0.8, 0, 0), (0.9, 0, 1), (0.7, 1, 0), (0.8, 1, 1)]]
+    result = written(tmp_path, [record(0, 0.8, runs=runs), record(1, None)], folds=2, repeats=2)
+    assert result.table["score_std"][0] == pytest.approx(np.std([0.8, 0.9, 0.7, 0.8], ddof=1))
+    assert pd.isna(result.table["score_std"][1])
+    assert list(result.runs.columns) == [
+        "trial",
+        "fold",
+        "repeat",
+        "seed",
+        "score",
+        "epochs",
+        "seconds",
+        "loss",
+        "val_accuracy",
+    ]
+    assert list(result.runs["score"]) == [0.8, 0.9, 0.7, 0.8]
+    assert list(zip(result.epochs["fold"], result.epochs["repeat"], result.epochs["epoch"], strict=True)) == [
+        (f, r, e) for f in (0, 1) for r in (0, 1) for e in (0, 1)
+    ]
+    assert result.num_models == 4
+
+
+def test_attempts_are_shown_where_there_were_several(tmp_path):
+    result = written(tmp_path, [record(0, 0.5), record(1, None, attempts=3)])
+    assert list(result.table["attempts"]) == [1, 3]
+
+
+def test_a_promoted_trial_has_its_own_epochs_with_bracket_and_rung(tmp_path):
+    stage = {"tuner/bracket": 1, "tuner/round": 0, "tuner/epochs": 2}
+    later = {"tuner/bracket": 1, "tuner/round": 1, "tuner/epochs": 5, "tuner/trial_id": "0000"}
+    first = record(0, 0.5, {"l2": 0.0, **stage})
+    second = record(1, 0.7, {"l2": 0.0, **later}, runs=[run(0.7, first_epoch=2, epochs=3)], parent=0)
+    result = written(tmp_path, [first, second])
+    assert list(result.epochs["epoch"]) == [0, 1, 2, 3, 4]
+    assert list(result.epochs["rung"]) == [0, 0, 1, 1, 1]
+    assert set(result.epochs["bracket"]) == {1}
+    assert result.best_trial["number"] == 1
+    assert result.best_recipe.epochs == 5
+    assert result.best_values == {"l2": 0.0}
+
+
+def test_records_of_an_earlier_version_still_load(tmp_path):
+    old = [
+        {k: v for k, v in record(n, 0.5).items() if k not in ("runs", "parent", "ended", "attempts")} for n in (0, 1)
+    ]
+    with Journal(tmp_path, {k: v for k, v in header().items() if k not in ("folds", "repeats")}) as journal:
+        for one in old:
+            journal.append(one)
+    result = tuning.load_result(tmp_path)
+    result.write()
+    assert (len(result.table), len(result.runs), len(result.epochs), result.num_models) == (2, 0, 0, 1)
+    assert "score_std" not in result.table
+
+
+names = st.sampled_from(["l2", "score", "reason", "epochs", "trial", "fold", "val_accuracy", "x"])
+numbers = st.floats(-1e100, 1e100)
+curves = st.dictionaries(st.sampled_from(["loss", "val_accuracy", "fold"]), st.lists(numbers, max_size=4))
+
+
+@st.composite
+def records(draw):
+    made = []
+    for number in range(draw(st.integers(0, 5))):
+        score = draw(st.none() | numbers)
+        runs = []
+        for fold in range(draw(st.integers(0, 3))):
+            curve = draw(curves)
+            longest = max(map(len, curve.values()), default=0)
+            extra = {"score": draw(numbers), "curve": {"epoch": list(range(longest)), **curve}}
+            runs.append({**run(0.5, fold=fold), **extra, "metrics": draw(st.dictionaries(names, numbers))})
+        values = draw(st.dictionaries(names, numbers | st.integers(0, 9) | st.sampled_from(["sgd", "json:[1, 2]"])))
+        metrics = draw(st.dictionaries(names, numbers))
+        made.append(record(number, score, values, runs=runs, metrics=metrics, attempts=draw(st.integers(1, 2))))
+    return made
+
+
+@settings(max_examples=60, deadline=None)
+@given(records())
+def test_tables_of_arbitrary_records_have_their_rows_and_survive_csv(tmp_path_factory, made):
+    directory = tmp_path_factory.mktemp("search")
+    result = SearchResult(directory, header(recipe_fields=[]), {one["number"]: one for one in made})
+    result.write()
+    runs = [one for record in made for one in record["runs"]]
+    epochs = sum(len(one["curve"]["epoch"]) for one in runs)
+    for name, table, rows in (
+        ("trials", result.table, len(made)),
+        ("runs", result.runs, len(runs)),
+        ("epochs", result.epochs, epochs),
+    ):
+        assert len(table) == rows
+        assert table.columns.is_unique
+        read = pd.read_csv(directory / f"{name}.csv", float_precision="round_trip")
+        assert list(read.columns) == list(table.columns)
+        for column in table.select_dtypes("number").columns if rows else ():
+            np.testing.assert_array_equal(read[column].to_numpy(float), table[column].to_numpy(float))
+    assert [None if math.isnan(s) else s for s in result.table["score"]] == [one["score"] for one in made]
 
 
 def test_the_best(result):
-    best = result.table.loc[result.table["score"].idxmax()]
-    assert result.best_score == best["score"]
-    assert result.best_values["units"] == (8, 4)
-    assert result.best_values["l2"] == best["l2"]
-    assert result.best_options == {"l2": best["l2"], "units": (8, 4)}
-    recipe = result.best_recipe
-    assert recipe == zoo.Recipe(
-        learning_rate=0.05, patience=result.best_values["patience"], epochs=best["value/epochs"]
-    )
+    assert result.best_trial["number"] == 2  # the first of equals
+    assert result.best_score == 0.9
+    assert result.best_values == {"l2": 0.0, "learning_rate": pytest.approx(0.3), "units": (8, 4), "epochs": 3}
+    assert result.best_options == {"l2": 0.0, "units": (8, 4)}
+    assert result.best_recipe == zoo.Recipe(batch_size=16, learning_rate=result.best_values["learning_rate"], epochs=3)
     assert (result.model_name, result.objective, result.direction) == ("mlp", "val_accuracy", "max")
 
 
-def test_it_is_read_back_from_the_journal_alone(result, blobs):
-    (result.directory / "trials.csv").unlink()
-    (result.directory / "result.json").unlink()
-    loaded = tuning.load_result(result.directory)
-    assert loaded.table.equals(result.table)
-    assert loaded.best_recipe == result.best_recipe
-    assert loaded.data_config == json.loads(json.dumps(blobs.config))
+def test_no_best(tmp_path):
+    failed = written(tmp_path / "failed", [record(0, None), record(1, None)])
+    with pytest.raises(ZooError, match="all 2 trials failed; the first: RuntimeError: as asked"):
+        failed.best_score  # noqa: B018
+    failed.write()
+    assert not (failed.directory / "result.json").exists()
+    with pytest.raises(ZooError, match="no finished trial"):
+        written(tmp_path / "empty", []).best_trial  # noqa: B018
     with pytest.raises(ZooError, match="holds no search"):
-        tuning.load_result(result.directory / "best")
+        tuning.load_result(tmp_path)
 
 
 def test_the_summary(result):
+    result.write()
     summary = json.loads((result.directory / "result.json").read_text())
-    assert summary["best_score"] == result.best_score
-    assert summary["best_trial"] == result.best_trial["number"] + 1
+    assert (summary["best_score"], summary["best_trial"], summary["best_model"]) == (0.9, 3, None)
     assert zoo.Recipe(**{**summary["best_recipe"], "augment": ()}) == result.best_recipe
-    assert (summary["completed"], summary["failed"], summary["seconds"]) == (7, 1, 4.0)
+    assert (summary["completed"], summary["failed"], summary["seconds"]) == (3, 1, 2.0)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_the_plot(result, tmp_path, suffix):
-    path = result.plot(tmp_path / f"search{suffix}")
-    assert path.stat().st_size > 5000
-    assert len(list(tmp_path.glob(f"*{suffix}"))) == 1
+def with_model(directory, **changes):
+    """A search whose only trial kept its model, and that model."""
+    model = zoo.build("softmax", (2,), 2)
+    path = model_path(directory, 0)
+    path.parent.mkdir(parents=True)
+    model.save(path)
+    return written(directory, [record(0, 0.5, model_sha256=sha256_of_file(path))], **changes), model, path
 
 
-def test_another_model_in_its_place_is_noticed(result):
-    path = result.directory / "best" / "model.keras"
-    path.write_text("something else")
+def test_the_best_model_is_the_very_one(tmp_path):
+    result, model, path = with_model(tmp_path)
+    np.testing.assert_array_equal(result.best_model().get_weights()[0], model.get_weights()[0])
+    result.write()
+    assert json.loads((tmp_path / "result.json").read_text())["best_model"] == "models/trial-0000.keras"
+    zoo.build("softmax", (2,), 2, seed=1).save(path)
     with pytest.raises(ZooError, match="is not the model of the best trial"):
         result.best_model()
     path.unlink()
@@ -93,11 +262,89 @@ def test_another_model_in_its_place_is_noticed(result):
         result.best_model()
 
 
-def test_hyperband_tells_its_rungs(blobs, tmp_path, fake):
-    fake()
-    result = tuning.search(
-        "softmax", blobs, method="hyperband", max_epochs=3, directory=tmp_path, executor="fake", verbose=False
-    )
-    assert list(result.table["tuner/epochs"]) == [1, 1, 1, 3, 3, 3]
-    assert "tuner/epochs" not in result.best_values
-    assert result.best_recipe.epochs == result.best_trial["values"]["tuner/epochs"]
+def test_a_mean_over_folds_has_no_best_model(tmp_path):
+    result, _, _ = with_model(tmp_path, folds=3, repeats=2)
+    with pytest.raises(ZooError, match=r"mean of 6 models.*retrain_best"):
+        result.best_model()
+    result.write()
+    assert json.loads((tmp_path / "result.json").read_text())["best_model"] is None
+
+
+@pytest.fixture
+def quick(tmp_path):
+    values = {"l2": 1e-3, "learning_rate": 0.1, "epochs": 1}
+    return written(tmp_path / "search", [record(0, 0.5, values)], model="softmax")
+
+
+def count_builds(monkeypatch):
+    seeds, build = [], zoo.build
+
+    def counted(*args, seed, **options):
+        seeds.append(seed)
+        return build(*args, seed=seed, **options)
+
+    monkeypatch.setattr(zoo, "build", counted)
+    return seeds
+
+
+def test_retraining_scores_every_seed_as_training_by_hand_does(quick):
+    scores = quick.retrain_best(seeds=2, verbose=False)
+    assert list(scores["seed"]) == [0, 1]
+    data = zoo.load_dataset("blobs", limit=60, validation=0.3)
+    model = zoo.build("softmax", data.input_shape, 2, seed=1, l2=1e-3)
+    zoo.train(model, data, zoo.Recipe(batch_size=16, learning_rate=0.1, epochs=1, seed=1), verbose=False)
+    for name, split in (("val", data.validation), ("test", data.test)):
+        expected = zoo.evaluate(model, split)
+        assert scores[f"{name}_accuracy"][1] == expected.accuracy
+        assert scores[f"{name}_loss"][1] == pytest.approx(expected.loss, rel=1e-6)
+    assert scores.equals(pd.read_csv(quick.directory / "retrained.csv", float_precision="round_trip"))
+
+
+def test_retraining_goes_on_where_it_was_interrupted(quick, monkeypatch):
+    built = count_builds(monkeypatch)
+    whole, real = [], retraining._train
+
+    def interrupted(result, data, seed, folder, *, verbose):
+        if seed == 7 and not whole:
+            raise KeyboardInterrupt
+        return real(result, data, seed, folder, verbose=verbose)
+
+    monkeypatch.setattr(retraining, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quick.retrain_best(seeds=[3, 7], verbose=False)
+    assert len(pd.read_csv(quick.directory / "retrained.csv")) == 1
+    whole.append(True)
+    assert list(quick.retrain_best(seeds=[7, 3], verbose=False)["seed"]) == [7, 3]
+    assert built == [3, 7]
+    other = written(quick.directory.parent / "other", [record(0, 0.5, {"l2": 0.0, "epochs": 1})], model="softmax")
+    for name in ("retrained.csv", "retrained.json"):
+        (other.directory / name).write_bytes((quick.directory / name).read_bytes())
+    other.retrain_best(seeds=[3], verbose=False)
+    assert built == [3, 7, 3]
+    assert len(pd.read_csv(other.directory / "retrained.csv")) == 1
+
+
+def test_retraining_leaves_run_folders_where_asked(quick, tmp_path, capsys):
+    quick.retrain_best(seeds=[0], verbose=False)
+    assert capsys.readouterr().out == ""
+    quick.retrain_best(seeds=[0], output_dir=tmp_path / "runs")  # its scores are there, its folder is not
+    assert "seed 0 (1/1)  val_accuracy" in capsys.readouterr().out
+    assert keras.saving.load_model(tmp_path / "runs" / "seed-0" / "model.keras").count_params() == 6
+
+
+def test_retraining_refuses_what_it_cannot_do(tmp_path, quick):
+    own = written(tmp_path / "own", [record(0, 0.5)], model="somewhere.build")
+    with pytest.raises(UsageError, match=r"only models of the catalog.*somewhere.build"):
+        own.retrain_best()
+    unnamed = written(tmp_path / "unnamed", [record(0, 0.5, {"epochs": 1})], model="softmax", data={"sha256": "0"})
+    with pytest.raises(UsageError, match="data="):
+        unnamed.retrain_best()
+    for seeds in (0, [], [-1], [1, 1]):
+        with pytest.raises(UsageError, match="seeds must be"):
+            quick.retrain_best(seeds=seeds)
+    points = np.random.default_rng(0).normal(size=(40, 2)).astype("float32")
+    scores = unnamed.retrain_best(seeds=1, data=(points, (points[:, 0] > 0).astype(int)), verbose=False)
+    assert scores["val_accuracy"].notna().all()
+    assert scores["test_accuracy"].isna().all()
+    with DirectoryLock(quick.directory), pytest.raises(LockedError):
+        quick.retrain_best(seeds=1)

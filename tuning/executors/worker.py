@@ -75,10 +75,11 @@ def run_task(runner: Any, task: TrialTask, tell: Callable[[Message], None]) -> M
     try:
         return "outcome", runner.run(task, lambda progress: tell(("progress", progress)))
     except Exception as error:
-        known = isinstance(error, OSError | ZooError) and type(error).__module__ in ("builtins", "zoo.errors")
-        sent = error if known else ZooError(f"trial {task.number + 1} broke its worker: {_one_line(error)}")
-        sent.add_note("".join(traceback.format_exception(error)))
-        return "error", sent
+        if isinstance(error, OSError | ZooError) and type(error).__module__ in ("builtins", "zoo.errors"):
+            return "error", error
+        surprise = ZooError(f"trial {task.number + 1} broke its worker: {_one_line(error)}")
+        surprise.add_note("".join(traceback.format_exception(error)))
+        return "error", surprise
 
 
 def cores() -> int:

@@ -1,13 +1,12 @@
-"""What to try next: Keras Tuner's oracles, opened so that a search of ours can rely on them.
+"""What to try next: `keras_tuner.Oracle` objects, for `tuning.search` and for stock tuners.
 
-Keras Tuner's own persistence is not used: `opened` gives an oracle a private folder that goes with it.
+Importing this package loads no TensorFlow: `METHODS` imports an algorithm when it is asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
-import tempfile
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from zoo.errors import UsageError, unknown_name
 if TYPE_CHECKING:
     import keras_tuner
 
+    from tuning.oracles.base import OracleOptions
+
 DIRECTIONS = {
     "accuracy": "max",
     "loss": "min",
@@ -25,8 +26,21 @@ DIRECTIONS = {
     "val_loss": "min",
     "val_data_loss": "min",
 }
-_NEVER = sys.maxsize  # failed trials in a row that would end a search
-_SEED_STRIDE = 1_000_003  # Keras Tuner counts its seed up by one a sampled value: neighbours must not overlap
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """What a method is made from."""
+
+    objective: keras_tuner.Objective
+    common: OracleOptions
+    max_epochs: int | None
+    repeated: bool
+
+    def epochs(self, method: str) -> int:
+        if self.max_epochs is None:
+            raise UsageError(f"{method} needs max_epochs, the epochs of a trial that reaches the last rung")
+        return self.max_epochs
 
 
 def make_oracle(
@@ -37,47 +51,46 @@ def make_oracle(
     max_trials: int | None = None,
     max_epochs: int | None = None,
     seed: int = 0,
+    repeated: bool = False,
 ) -> keras_tuner.Oracle:
-    """An oracle of Keras Tuner that never prints, never gives up on failures and takes every seed seriously.
+    """An oracle that never gives up on failures and takes every seed seriously.
 
     Args:
-        method: "grid", "random" or "hyperband".
+        method: a name of `METHODS`: "grid", "random", "halving", "hyperband", "bayesian" (TPE), "gp", "genetic" or "swarm".
         hyperparameters: the space, declared.
         objective: name of a metric, with the direction that `resolve_objective` finds.
-        max_trials: trials at most; `None` is no limit.
-        max_epochs: epochs of a trial that reaches the last rung; Hyperband only.
+        max_trials: trials at most; `None` is no limit. A finite space always ends when every cell was tried.
+        max_epochs: epochs of a trial that reaches the last rung; halving and Hyperband only.
         seed: 0 or more. Zero is a seed like any other (Keras Tuner alone takes it for none).
+        repeated: whether halving and Hyperband start again, with new cells, when they are through.
 
     Raises:
-        UsageError: an unknown method, a grid over a continuous range, a negative seed.
+        UsageError: an unknown method, a grid over a continuous range, a negative seed, no `max_epochs` where it is needed.
+        ZooError: the method needs a package that is not installed.
     """
     check_method(method)
-    if seed < 0:
-        raise UsageError(f"seed must not be negative. Received: {seed}")
-    common = {
-        "objective": resolve_objective(objective),
-        "hyperparameters": hyperparameters,
-        "seed": seed * _SEED_STRIDE + 1,
-        "max_consecutive_failed_trials": _NEVER,
-    }
-    oracle = METHODS[method](common, max_epochs)
-    oracle.max_trials = max_trials
-    oracle.verbose = 0
-    return oracle
+    aim = resolve_objective(objective)
+    common: OracleOptions = {"hyperparameters": hyperparameters, "max_trials": max_trials, "seed": seed}
+    return METHODS[method](_Options(aim, common, max_epochs, repeated))
 
 
 @contextlib.contextmanager
 def opened(oracle: keras_tuner.Oracle) -> Iterator[keras_tuner.Oracle]:
-    """Gives an oracle a private folder for its files, and removes both afterwards."""
+    """Keeps an oracle, also a stock one, from writing files and from printing: its owner records and reports."""
+    import zoo.startup  # noqa: F401  (before Keras)
+
+    # isort: split
     from keras_tuner.src.engine import oracle as engine
 
-    with tempfile.TemporaryDirectory(prefix="tuning-oracle-") as directory:
-        oracle._set_project_dir(directory, "oracle")
-        try:
-            yield oracle
-        finally:
-            engine.LOCKS.pop(oracle, None)  # these tables would keep every oracle alive
-            engine.THREADS.pop(oracle, None)
+    oracle.verbose = 0
+    oracle.save = lambda: None
+    oracle._save_trial = lambda trial: None
+    try:
+        yield oracle
+    finally:
+        del oracle.save, oracle._save_trial
+        engine.LOCKS.pop(oracle, None)  # these tables would keep every oracle alive
+        engine.THREADS.pop(oracle, None)
 
 
 def check_method(method: str) -> None:
@@ -108,29 +121,64 @@ def resolve_objective(objective: str | keras_tuner.Objective) -> keras_tuner.Obj
     return keras_tuner.Objective(objective, direction=direction)
 
 
-def _grid(common: dict[str, Any], max_epochs: int | None) -> keras_tuner.Oracle:
-    from keras_tuner import oracles
+def _grid(options: _Options) -> keras_tuner.Oracle:
+    from tuning.oracles.grid import GridOracle
 
-    check_cells(common["hyperparameters"])
-    return oracles.GridSearchOracle(**common)
-
-
-def _random(common: dict[str, Any], max_epochs: int | None) -> keras_tuner.Oracle:
-    from keras_tuner import oracles
-
-    return oracles.RandomSearchOracle(**common)
+    check_cells(options.common["hyperparameters"])
+    return GridOracle(options.objective, **options.common)
 
 
-def _hyperband(common: dict[str, Any], max_epochs: int | None) -> keras_tuner.Oracle:
-    from keras_tuner import oracles
+def _random(options: _Options) -> keras_tuner.Oracle:
+    from tuning.oracles.random import RandomOracle
 
-    if max_epochs is None:
-        raise UsageError("hyperband needs max_epochs, the epochs of a trial that reaches the last rung")
-    return oracles.HyperbandOracle(max_epochs=max_epochs, **common)
+    return RandomOracle(options.objective, **options.common)
 
 
-METHODS: dict[str, Callable[[dict[str, Any], int | None], Any]] = {
+def _halving(options: _Options) -> keras_tuner.Oracle:
+    from tuning.oracles.halving import SuccessiveHalvingOracle
+
+    max_epochs, iterations = options.epochs("halving"), None if options.repeated else 1
+    return SuccessiveHalvingOracle(options.objective, max_epochs=max_epochs, iterations=iterations, **options.common)
+
+
+def _hyperband(options: _Options) -> keras_tuner.Oracle:
+    from tuning.oracles.hyperband import HyperbandOracle
+
+    max_epochs, iterations = options.epochs("hyperband"), None if options.repeated else 1
+    return HyperbandOracle(options.objective, max_epochs=max_epochs, iterations=iterations, **options.common)
+
+
+def _bayesian(options: _Options) -> keras_tuner.Oracle:
+    from tuning.oracles.bayesian import BayesianOracle
+
+    return BayesianOracle(options.objective, sampler="tpe", **options.common)
+
+
+def _gp(options: _Options) -> keras_tuner.Oracle:
+    from tuning.oracles.bayesian import BayesianOracle
+
+    return BayesianOracle(options.objective, sampler="gp", **options.common)
+
+
+def _genetic(options: _Options) -> keras_tuner.Oracle:
+    from tuning.oracles.genetic import GeneticOracle
+
+    return GeneticOracle(options.objective, **options.common)
+
+
+def _swarm(options: _Options) -> keras_tuner.Oracle:
+    from tuning.oracles.swarm import SwarmOracle
+
+    return SwarmOracle(options.objective, **options.common)
+
+
+METHODS: dict[str, Callable[[_Options], Any]] = {
+    "bayesian": _bayesian,
+    "genetic": _genetic,
+    "gp": _gp,
     "grid": _grid,
+    "halving": _halving,
     "hyperband": _hyperband,
     "random": _random,
+    "swarm": _swarm,
 }

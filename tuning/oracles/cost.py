@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-import math
+from tuning.oracles.schedules import Schedule, halving_schedule, hyperband_schedules
 
 
 def hyperband_cost(max_epochs: int, *, factor: int = 3) -> tuple[int, int]:
-    """Trials and epochs of one whole Hyperband (Li et al., 2018), when no trial fails and the space is large enough.
+    """Trials and epochs of one whole Hyperband, when no trial fails and the space is large enough.
 
     Args:
         max_epochs: epochs of a trial that reaches the last rung.
         factor: one in `factor` trials is promoted, to `factor` times the epochs.
 
     Returns:
-        The number of trials, a promoted one counted once a rung, and the sum of their epochs: a promoted trial trains
-        from scratch.
+        The number of trials, a promoted one counted once a rung, and the sum of the epochs that they run: a promoted trial
+        continues where it was paused.
+
+    Raises:
+        UsageError: epochs or a factor with which nothing can be halved.
 
     Example:
         >>> hyperband_cost(9)
-        (20, 94)
+        (23, 75)
     """
-    num_brackets, epochs = 0, float(max_epochs)
-    while epochs >= 1:
-        num_brackets, epochs = num_brackets + 1, epochs / factor
-    last_size = math.ceil(1 + math.log(max_epochs, factor))
-    trials = total = 0
-    for bracket in range(num_brackets):
-        for rung in range(bracket + 1):
-            size = math.ceil(last_size / (bracket + 1) * factor ** (bracket - rung))
-            trials += size
-            total += size * math.ceil(max_epochs / factor ** (bracket - rung))
-    return trials, total
+    return _cost(hyperband_schedules(max_epochs, factor=factor))
+
+
+def halving_cost(
+    max_epochs: int, *, min_epochs: int = 1, num_trials: int | None = None, factor: int = 3
+) -> tuple[int, int]:
+    """Trials and epochs of one successive halving; arguments as for `SuccessiveHalvingOracle`, result as above.
+
+    Example:
+        >>> halving_cost(27)
+        (40, 81)
+    """
+    return _cost([halving_schedule(max_epochs, min_epochs=min_epochs, num_trials=num_trials, factor=factor)])
+
+
+def _cost(schedules: list[Schedule]) -> tuple[int, int]:
+    trials = epochs = 0
+    for schedule in schedules:
+        before = 0
+        for rung in schedule:
+            trials += rung.size
+            epochs += rung.size * (rung.epochs - before)
+            before = rung.epochs
+    return trials, epochs

@@ -1,0 +1,93 @@
+"""What the project claims about its searches, beside what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+
+from search_race import Result
+from search_tasks import TASKS, Entry
+from table import difference, ratio
+from targets import Target
+
+_GROWTH = 20  # MB that a process may gain from its first trial to its last
+
+
+@dataclasses.dataclass
+class Measurements:
+    """Results by the name of the task."""
+
+    races: dict[str, list[Result]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything failed. What is not installed or has no data has not."""
+        return any(result.failed for results in self.races.values() for result in results)
+
+    def result(self, task: str, *entry: object) -> Result | None:
+        """What became of a contestant (its name, precision and trials at once), if it has numbers."""
+        wanted = Entry(*entry)  # type: ignore[arg-type]
+        return next((r for r in self.races.get(task, []) if r.entry == wanted and r.median is not None), None)
+
+    def faster(self, task: str, *entry: object) -> float | None:
+        """How many times a contestant's seconds fit into stock's in float32, or `None`."""
+        stock, other = self.result(task, "stock"), self.result(task, *entry)
+        return ratio(stock.median if stock else None, other.median if other else None)
+
+    def shortfall(self, task: str) -> float | None:
+        """Points by which our best score is below stock's; 0 when it is not, or when the same cell is best."""
+        ours, stock = self.result(task, "ours"), self.result(task, "stock")
+        if ours is None or stock is None:
+            return None
+        if TASKS[task].method == "grid" and ours.cells()[0].values == stock.cells()[0].values:
+            return 0.0
+        below = difference(stock.best, ours.best)
+        return None if below is None else 100 * max(0.0, below)
+
+
+def growth(result: Result | None) -> float | None:
+    """Median MB that a process gained from its first trial to its last, or `None` where no curve was seen."""
+    if result is None:
+        return None
+    gained = [found.curve[-1] - found.curve[0] for found in result.found if found.curve]
+    return statistics.median(gained) if gained else None
+
+
+def extra_traces(found: Measurements) -> int | None:
+    """Most traces beyond one a structure in any search of ours that counts them, or `None`."""
+    known = [
+        one.traces - one.signatures
+        for results in found.races.values()
+        for result in results
+        for one in result.found
+        if one.traces is not None and one.signatures is not None
+    ]
+    return max(known, default=None)
+
+
+def targets(found: Measurements) -> list[Target]:
+    """All claims, in the order in which they are made."""
+    rows = [
+        Target(f"{claim}: times as fast as Keras Tuner", limit, found.faster(task, *entry), at_least=True, aim=aim)
+        for claim, task, entry, limit, aim in (
+            ("Hyperband on digits, trials one by one", "hyperband", ("ours",), 8, "15"),
+            ("softmax grid, trials one by one", "softmax", ("ours",), 5, "8"),
+            ("cnn, float32", "cnn", ("ours",), 1.3, ""),
+            ("cnn, bfloat16 against float32", "cnn", ("ours", "bfloat16"), 1.8, ""),
+        )
+    ]
+    rows += [
+        Target(f"memory: {what} from the first to the last of 50 trials", _GROWTH, growth(result), unit="MB")
+        for what, result in (
+            ("the one process", found.result("memory", "ours")),
+            ("the process above two workers", found.result("memory", "ours", "float32", 2)),
+        )
+    ]
+    rows.append(Target("traces beyond one for each structure of models", 0, extra_traces(found)))
+    rows += [
+        Target(f"{name}: points of our best score below Keras Tuner's, unless the best cell is the same", limit, below)
+        for name, limit, below in (
+            (name, TASKS[name].tolerance, found.shortfall(name)) for name in ("softmax", "cnn", "hyperband")
+        )
+    ]
+    return rows
