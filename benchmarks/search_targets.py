@@ -39,9 +39,13 @@ class Measurements:
         ours, stock = self.result(task, "ours"), self.result(task, "stock")
         if ours is None or stock is None:
             return None
-        if TASKS[task].method == "grid" and ours.cells()[0].values == stock.cells()[0].values:
-            return 0.0
-        below = difference(stock.best, ours.best)
+        best, reference = ours.best, stock.best
+        if TASKS[task].method == "grid":  # by means over the repeats: one repeat of 20 cells has a lucky one
+            cell, stock_cell = ours.cells()[0], stock.cells()[0]
+            if cell.values == stock_cell.values:
+                return 0.0
+            best, reference = cell.score, stock_cell.score
+        below = difference(reference, best)
         return None if below is None else 100 * max(0.0, below)
 
 

@@ -109,7 +109,7 @@ def _data(result: SearchResult, data: Any) -> DataSplits:
         )
     if data is not None:
         return as_splits(data)
-    options = {name: tuple(v) if isinstance(v, list) else v for name, v in result.data_config.items()}
+    options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in result.data_config.items()}
     if "name" not in options:
         raise UsageError("the data of this search have no name to load them by: pass the same data as data=")
     return zoo.load_dataset(options.pop("name"), **options)

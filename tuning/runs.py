@@ -132,6 +132,7 @@ class SpaceRunner:
             stock = self._build(options, recipe)
             stock.set_weights(program.model.get_weights())
             zoo.compile_model(stock, recipe, steps_per_epoch=1)
+            stock.optimizer.build(stock.trainable_variables)  # else Keras warns when it loads the model
             return stock
 
         rows = [row for row in records.epochs if row["epoch"] >= first_epoch]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 import zoo
 from tuning import executors
-from tuning.trial import TrialOutcome, TrialTask, is_better
+from tuning.task import TrialOutcome, TrialTask, is_better, model_path, state_path
 from zoo.storage import sha256_of_file
 
 
@@ -24,43 +26,76 @@ def digits() -> zoo.DataSplits:
 
 
 class FakeExecutor:
-    """Scores the values themselves, at once; `model` is a text file."""
+    """Scores the values themselves, at once; a model is a text file, a state too.
 
-    def __init__(self, *, fail: Callable[[int], bool], interrupt_at: int | None) -> None:
-        self.fail = fail
-        self.interrupt_at = interrupt_at
+    Attributes:
+        ran: numbers of the trials that were run to their end.
+    """
+
+    def __init__(self, *, fail: Callable[[int], bool], interrupt_at: int | None, pick: Callable[[int], int]) -> None:
+        self.fail, self.interrupt_at, self.pick = fail, interrupt_at, pick
         self.ran: list[int] = []
+        self.tasks: list[TrialTask] = []
+        self.capacity = 1
 
-    def run(self, task: TrialTask) -> TrialOutcome:
+    def submit(self, task: TrialTask) -> None:
+        assert len(self.tasks) < self.capacity
+        self.tasks.append(task)
+
+    def next_outcome(self) -> tuple[TrialTask, TrialOutcome]:
+        task = self.tasks.pop(self.pick(len(self.tasks)))
         if task.number == self.interrupt_at:
             raise KeyboardInterrupt
+        return task, self.run(task)
+
+    def run(self, task: TrialTask) -> TrialOutcome:
         self.ran.append(task.number)
+        epochs = (task.epochs or 1) - task.initial_epoch
         if self.fail(task.number):
-            return TrialOutcome("failed", reason="RuntimeError: as asked", epochs=1, seconds=0.5)
+            return TrialOutcome("failed", reason="RuntimeError: as asked", epochs=epochs, seconds=0.5)
+        if task.parent is not None:
+            assert state_path(task.folder, task.parent, 0).exists()
+        if task.pause:
+            self.write(state_path(task.folder, task.number, 0), f"state {task.number}")
         values = task.hyperparameters["values"]
         numbers = [v for k, v in values.items() if isinstance(v, float | int) and not k.startswith("tuner/")]
         score = math.sin(1000 * math.fsum(numbers)) + 0.01 * (task.epochs or 0)
         sha256 = None
-        assert task.save_to is not None
         if is_better(score, task.better_than, "max"):
-            Path(task.save_to).parent.mkdir(exist_ok=True)
-            Path(task.save_to).write_text(f"trial {task.number}")
-            sha256 = sha256_of_file(task.save_to)
+            sha256 = sha256_of_file(self.write(model_path(task.folder, task.number), f"trial {task.number}"))
         metrics = {"val_accuracy": score, "loss": -score}
-        return TrialOutcome("completed", score, metrics, task.epochs or 1, seconds=0.5, model_sha256=sha256)
+        return TrialOutcome("completed", score, metrics, epochs=epochs, seconds=0.5, model_sha256=sha256)
+
+    def write(self, path: Path, text: str) -> Path:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def __enter__(self) -> FakeExecutor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tasks.clear()
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeExecutor]:
     """Installs the executor "fake" and returns it."""
 
-    def install(*, fail: Callable[[int], bool] = lambda _: False, interrupt_at: int | None = None) -> FakeExecutor:
-        executor = FakeExecutor(fail=fail, interrupt_at=interrupt_at)
+    def install(
+        *,
+        fail: Callable[[int], bool] = lambda _: False,
+        interrupt_at: int | None = None,
+        pick: Callable[[int], int] = lambda _: 0,
+    ) -> FakeExecutor:
+        executor = FakeExecutor(fail=fail, interrupt_at=interrupt_at, pick=pick)
 
-        def make(setting: Any) -> FakeExecutor:
+        def make(setting: Any, *, workers: int, address: str | None, on_progress: Any) -> FakeExecutor:
+            executor.capacity = workers
             return executor
 
-        monkeypatch.setitem(executors.EXECUTORS, "fake", make)
+        monkeypatch.setitem(sys.modules, "fake_executor", types.SimpleNamespace(make=make))
+        monkeypatch.setitem(executors.EXECUTORS, "fake", ("fake_executor", "make"))
         return executor
 
     return install

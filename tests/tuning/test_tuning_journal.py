@@ -16,7 +16,7 @@ HEADER = {
 
 
 def trial(number, **more):
-    return {"kind": "trial", "number": number, "score": 0.5, **more}
+    return {"kind": "trial", "number": number, "score": 0.5, "ended": 1.0 + number, **more}
 
 
 @pytest.fixture

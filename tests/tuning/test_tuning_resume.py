@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import json
+import random
+import time
+
 import pytest
 
 import tuning
 import zoo
-from tuning.checkpoints import BestModel
-from tuning.executors import EXECUTORS, InlineExecutor
-from tuning.journal import FILE_NAME
+from tuning.journal import FILE_NAME, Journal
+from tuning.task import model_path
 from zoo.errors import UsageError, ZooError
 
+RANGES = {"l2": (1e-6, 1e-2, "log"), "units": (4, 64)}
 VALUES = {
-    "random": {"l2": (1e-6, 1e-2, "log"), "units": (4, 64)},
-    "hyperband": {"l2": (1e-6, 1e-2, "log"), "units": (4, 64)},
+    "random": RANGES,
+    "hyperband": RANGES,
+    "halving": RANGES,
+    "genetic": RANGES,
+    "swarm": RANGES,
+    "bayesian": RANGES,
     "grid": {"l2": [0.0, 1e-3], "units": [4, 8, (4, 4)]},
 }
 
@@ -21,13 +29,19 @@ def search(data, directory, method, **changes):
     return tuning.search("mlp", data, method=method, directory=directory, **options)
 
 
-def best_file(directory):
-    return (directory / "best" / "model.keras").read_text()
+def comparable(result):
+    return result.table.drop(columns="seconds")
+
+
+def names(directory, folder):
+    return sorted(file.name for file in (directory / folder).glob("*"))
 
 
 @pytest.mark.parametrize("method", sorted(VALUES))
 @pytest.mark.parametrize("torn", [False, True])
 def test_an_interrupted_search_resumes(blobs, tmp_path, fake, method, torn):
+    if method == "bayesian":
+        pytest.importorskip("optuna", reason="optuna is not installed")
     whole_run = fake(fail=lambda number: number == 2)
     whole = search(blobs, tmp_path / "whole", method)
     fake(fail=lambda number: number == 2, interrupt_at=4)
@@ -39,21 +53,86 @@ def test_an_interrupted_search_resumes(blobs, tmp_path, fake, method, torn):
         journal.write_bytes(journal.read_bytes()[:-30])
     rest = fake(fail=lambda number: number == 2)
     resumed = search(blobs, tmp_path / "cut", method)
-    assert rest.ran == whole_run.ran[3 if torn else 4 :]
+    assert rest.ran == whole_run.ran[4:]
     assert resumed.table.equals(whole.table)
     assert resumed.best_values == whole.best_values
-    assert best_file(tmp_path / "cut") == best_file(tmp_path / "whole") == f"trial {whole.best_trial['number']}"
-    assert [f.name for f in (tmp_path / "cut" / "best").iterdir()] == ["model.keras"]
+    best = whole.best_trial["number"]
+    assert names(tmp_path / "cut", "models") == names(tmp_path / "whole", "models") == [f"trial-{best:04d}.keras"]
+    assert names(tmp_path / "cut", "states") == []
+
+
+@pytest.mark.parametrize("method", ["halving", "hyperband", "genetic", "swarm", "random", "grid"])
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_ask_for_the_same_trials(blobs, tmp_path, fake, method, seed):
+    fake(fail=lambda number: number % 5 == 2)
+    one = search(blobs, tmp_path / "one", method, max_trials=30)
+    draw = random.Random(seed)
+    fake(fail=lambda number: number % 5 == 2, pick=draw.randrange)
+    several = search(blobs, tmp_path / "several", method, max_trials=30, workers=3)
+    assert several.table.equals(one.table)
+    assert several.best_values == one.best_values
+
+
+@pytest.mark.parametrize("method", ["hyperband", "genetic", "random"])
+def test_workers_are_interrupted_at_any_moment(blobs, tmp_path, fake, method):
+    fake()
+    whole = search(blobs, tmp_path / "whole", method, max_trials=30)
+    draw, runs = random.Random(0), []
+    for stop in (2, 3, 7, 11, 20, None):
+        executor = fake(interrupt_at=stop, pick=draw.randrange)
+        if stop is None:
+            result = search(blobs, tmp_path / "cut", method, max_trials=30, workers=3)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                search(blobs, tmp_path / "cut", method, max_trials=30, workers=3)
+        runs += executor.ran
+    assert result.table.equals(whole.table)
+    assert sorted(runs) == list(range(len(whole.table)))  # none was lost, none was run twice to its end
+
+
+def test_states_go_as_soon_as_they_lose(blobs, tmp_path, fake):
+    executor = fake()
+    seen = []
+    run = executor.run
+    executor.run = lambda task: (seen.append((task.number, names(tmp_path, "states"))), run(task))[1]
+    search(blobs, tmp_path, "halving")
+    most = max(len(states) for _, states in seen)
+    assert most <= 9  # of the first rung
+    assert len(seen[-1][1]) <= 1  # the parent of the last one
+    assert names(tmp_path, "states") == []
+
+
+@pytest.mark.parametrize("keep_best", [1, 3])
+def test_the_best_models_are_kept(blobs, tmp_path, fake, keep_best):
+    fake()
+    result = search(blobs, tmp_path, "random", keep_best=keep_best)
+    best = result.table.sort_values("score", ascending=False)["trial"].head(keep_best)
+    assert names(tmp_path, "models") == sorted(f"trial-{number - 1:04d}.keras" for number in best)
+    assert model_path(tmp_path, result.best_trial["number"]).read_text() == f"trial {result.best_trial['number']}"
+
+
+def test_what_a_crash_left_is_removed(blobs, tmp_path, fake):
+    fake()
+    result = search(blobs, tmp_path, "grid")
+    best = model_path(tmp_path, result.best_trial["number"])
+    for folder, name in (("models", "trial-0077.keras"), ("models", ".123-9.keras"), ("states", "trial-0001-0.npz")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text("left over")
+    fake()
+    search(blobs, tmp_path, "grid")
+    assert names(tmp_path, "models") == [best.name]
+    assert names(tmp_path, "states") == []
 
 
 def test_a_real_search_resumes(blobs, tmp_path, monkeypatch):
-    class Interrupting(InlineExecutor):
-        def run(self, task):
-            if task.number == 2:
-                raise KeyboardInterrupt
-            return super().run(task)
+    def interrupting(self, task, on_progress=None):
+        if task.number == 2:
+            raise KeyboardInterrupt
+        return run(self, task, on_progress)
 
-    monkeypatch.setitem(EXECUTORS, "interrupting", Interrupting)
+    from tuning.trial import TrialRunner
+
+    run = TrialRunner.run
     options = {
         "method": "random",
         "max_trials": 3,
@@ -61,11 +140,12 @@ def test_a_real_search_resumes(blobs, tmp_path, monkeypatch):
         "values": {"l2": (1e-6, 1e-2, "log"), "dropout": [0.0, 0.5], "units": [8]},
         "verbose": False,
     }
-    with pytest.raises(KeyboardInterrupt):
-        tuning.search("mlp", blobs, directory=tmp_path / "cut", executor="interrupting", **options)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TrialRunner, "run", interrupting)
+        tuning.search("mlp", blobs, directory=tmp_path / "cut", **options)
     cut = tuning.search("mlp", blobs, directory=tmp_path / "cut", **options)
     whole = tuning.search("mlp", blobs, directory=tmp_path / "whole", **options)
-    assert cut.table.drop(columns="seconds").equals(whole.table.drop(columns="seconds"))
+    assert comparable(cut).equals(comparable(whole))
 
 
 def test_a_finished_search_is_only_read(blobs, tmp_path, fake, capsys):
@@ -114,34 +194,52 @@ def test_other_data_are_refused(blobs, tmp_path, fake):
 
 
 def test_max_seconds_counts_all_sessions(blobs, tmp_path, fake):
-    fake()  # half a second a trial, it says
-    assert len(search(blobs, tmp_path, "random", max_seconds=1.2).table) == 3
-    assert len(search(blobs, tmp_path, "random", max_seconds=1.2).table) == 3
-    assert len(search(blobs, tmp_path, "random", max_seconds=2).table) == 4
+    def slow():
+        executor = fake()
+        run = executor.run
+        executor.run = lambda task: (time.sleep(0.1), run(task))[1]
+
+    slow()
+    first = len(search(blobs, tmp_path, "random", max_seconds=0.25).table)
+    assert 1 <= first <= 3
+    slow()
+    assert len(search(blobs, tmp_path, "random", max_seconds=0.2).table) == first
+    slow()
     assert len(search(blobs, tmp_path, "random").table) == 10
 
 
-def test_values_that_the_oracle_no_longer_asks_for(blobs, tmp_path, fake, monkeypatch):
+def test_max_total_epochs(blobs, tmp_path, fake):
+    fake()
+    whole = search(blobs, tmp_path / "whole", "hyperband")
+    fake()
+    cut = search(blobs, tmp_path / "cut", "hyperband", max_total_epochs=30)
+    assert 30 <= cut.table["epochs"].sum() <= 30 + 8
+    assert cut.table.equals(whole.table.head(len(cut.table)))
+    fake()
+    assert search(blobs, tmp_path / "cut", "hyperband").table.equals(whole.table)
+
+
+def test_retries(blobs, tmp_path, fake):
+    executor = fake()
+    executor.fail = lambda number: number == 1 and executor.ran.count(1) < 3
+    result = search(blobs, tmp_path / "enough", "grid", retries=2)
+    assert set(result.table["status"]) == {"completed"}
+    assert result.trials[1]["attempts"] == 3
+    executor = fake(fail=lambda number: number == 1)
+    result = search(blobs, tmp_path / "too few", "grid", retries=1)
+    assert executor.ran.count(1) == 2
+    assert result.trials[1]["status"] == "failed"
+
+
+def test_values_that_the_oracle_no_longer_asks_for(blobs, tmp_path, fake):
     fake()
     search(blobs, tmp_path, "random", max_trials=2, seed=3)
-    monkeypatch.setattr("tuning.oracles._SEED_STRIDE", 1)
-    with pytest.raises(ZooError, match="another version of keras-tuner"):
+    journal = tmp_path / FILE_NAME
+    records = [json.loads(line)["record"] for line in journal.read_text().splitlines()]
+    records[1]["values"]["units"] += 1  # as if another version had asked for it
+    journal.unlink()
+    with Journal(tmp_path, records[0]) as written:
+        for record in records[1:]:
+            written.append(record)
+    with pytest.raises(ZooError, match="another version of a package"):
         search(blobs, tmp_path, "random", max_trials=2, seed=3)
-
-
-@pytest.mark.parametrize("journaled", [True, False])
-def test_a_crash_between_model_and_journal(blobs, tmp_path, fake, journaled):
-    fake()
-    result = search(blobs, tmp_path, "grid")
-    best, keeper = result.best_trial, BestModel(tmp_path)
-    if journaled:  # the crash came after the record, before the model took its place
-        keeper.path.rename(keeper.candidate(best["number"]))
-        keeper.path.write_text("an older model")
-    else:  # the crash came before the record
-        keeper.candidate(77).write_text("a model whose trial is not in the journal")
-    half_written = keeper.folder / ".candidate-0009.1.2.tmp.keras"
-    half_written.write_text("")
-    assert keeper.file_of(best).read_text() == f"trial {best['number']}"
-    keeper.recover(best)
-    assert [f.name for f in keeper.folder.iterdir()] == ["model.keras"]
-    assert best_file(tmp_path) == f"trial {best['number']}"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import random
+import tempfile
 
 import keras
 import keras_tuner
@@ -10,8 +12,10 @@ import pytest
 import tuning
 import zoo
 from tuning.discovery import as_hypermodel, describe, discover
-from tuning.trial import Setting, TrialTask, run_trial
-from zoo.errors import UsageError
+from tuning.parameters import Range
+from tuning.task import Setting, TrialTask, model_path, state_path
+from tuning.trial import TrialRunner
+from zoo.errors import SaveError, UsageError
 from zoo.storage import sha256_of_file
 
 
@@ -39,8 +43,15 @@ def setting_for(model, data, **changes):
     return Setting(hypermodel, data, recipe, **{"objective": "val_accuracy", "direction": "max", **changes})
 
 
-def task_for(setting, number=0, **changes):
-    return TrialTask(number, discover(setting.hypermodel).get_config(), **changes)
+def task_for(setting, number=0, *, folder=None, values=None, **changes):
+    config = discover(setting.hypermodel).get_config()
+    config["values"] |= values or {}
+    folder = tempfile.mkdtemp() if folder is None else folder
+    return TrialTask(number, config, str(folder), **{"keep_model": False, **changes})
+
+
+def run_trial(setting, task):
+    return TrialRunner(setting).run(task)
 
 
 def test_a_trial_is_a_function_of_its_values(digits, tmp_path):
@@ -59,13 +70,171 @@ def test_a_trial_is_a_function_of_its_values(digits, tmp_path):
 
 def test_our_space_takes_epochs_and_saves_what_is_better(blobs, tmp_path):
     setting = setting_for(tuning.space("softmax", blobs.input_shape, blobs.num_classes), blobs)
-    path = tmp_path / "candidate.keras"
-    worse = run_trial(setting, task_for(setting, epochs=1, save_to=str(path), better_than=1.0))
+    task = task_for(setting, folder=tmp_path, epochs=1, keep_model=True, better_than=1.0)
+    worse = run_trial(setting, task)
     assert worse.model_sha256 is None
-    assert not path.exists()
-    better = run_trial(setting, task_for(setting, epochs=3, save_to=str(path), better_than=-1.0))
+    assert not model_path(tmp_path, 0).exists()
+    better = run_trial(setting, dataclasses.replace(task, epochs=3, better_than=-1.0))
     assert better.epochs == 3
-    assert better.model_sha256 == sha256_of_file(path)
+    assert better.model_sha256 == sha256_of_file(model_path(tmp_path, 0))
+
+
+MLP = {"units": [8, 12], "dropout": (0.0, 0.5), "l2": (0.0, 0.1), "l1": [0.0, 1e-4], "learning_rate": (1e-3, 0.1)}
+RATES = {"dropout": 0.3, "l2": 0.01, "l1": 1e-4, "learning_rate": 0.02}
+
+
+def mlp_setting(data, recipe=None, **changes):
+    recipe = recipe or zoo.Recipe(optimizer="sgd", momentum=0.9, epochs=3, batch_size=32)
+    space = tuning.space("mlp", data.input_shape, data.num_classes, values=MLP, recipe=recipe)
+    return dataclasses.replace(setting_for(space, data), recipe=recipe, **changes)
+
+
+def without_time(outcome):
+    runs = [{**run, "seconds": 0, "curve": {**run["curve"], "seconds": []}} for run in outcome.runs]
+    return dataclasses.replace(outcome, seconds=0.0, runs=runs)
+
+
+def test_a_model_is_traced_once_a_structure(digits):
+    setting = mlp_setting(digits)
+    runner = TrialRunner(setting)
+    changes = [{}, {"units": 12}, {"dropout": 0.1}, {"l2": 0.0}, {"l1": 0.0, "units": 12}, {"learning_rate": 0.1}, {}]
+    outcomes = [runner.run(task_for(setting, i, values={**RATES, **change})) for i, change in enumerate(changes)]
+    assert (runner.traces, runner.signatures) == (2, 2)
+    assert without_time(outcomes[0]) == without_time(outcomes[-1])
+    for outcome, change in zip(outcomes, changes, strict=True):  # as if it had been the first
+        assert without_time(run_trial(setting, task_for(setting, values={**RATES, **change}))) == without_time(outcome)
+    assert len({outcome.metrics["val_loss"] for outcome in outcomes}) == len(changes) - 1
+    runner.run(task_for(setting, values={**RATES, "dropout": 0.0}))  # nothing is computed for it
+    assert (runner.traces, runner.signatures) == (3, 3)
+
+
+def test_a_trial_equals_plain_training(digits):
+    setting = mlp_setting(digits)
+    outcome = run_trial(setting, task_for(setting, values={"units": 12, **RATES}))
+    options = {"units": 12, **{name: RATES[name] for name in ("dropout", "l1", "l2")}}
+    recipe = dataclasses.replace(setting.recipe, learning_rate=RATES["learning_rate"])
+    run = zoo.train(zoo.build("mlp", digits.input_shape, 10, **options), digits, recipe, verbose=False)
+    assert {**outcome.metrics, "epochs": outcome.epochs} == pytest.approx(run.metrics, abs=1e-6)
+
+
+def test_structures_are_bounded(digits, monkeypatch):
+    monkeypatch.setattr("tuning.reuse._MOST", 1)
+    setting = mlp_setting(digits)
+    runner = TrialRunner(setting)
+    for units in (8, 12, 8):
+        runner.run(task_for(setting, values={"units": units, **RATES}))
+    assert (runner.traces, runner.signatures) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        zoo.Recipe(optimizer="sgd", momentum=0.9, batch_size=32),
+        zoo.Recipe(optimizer="adam", batch_size=32, schedule="cosine"),
+        zoo.Recipe(optimizer="adam", batch_size=32, patience=1, learning_rate=0.01),
+    ],
+    ids=["sgd", "schedule", "patience"],
+)
+def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe):
+    """Other trials run in between, one of the same structure."""
+    setting = mlp_setting(digits, recipe, max_epochs=9)
+    runner = TrialRunner(setting)
+    whole = runner.run(task_for(setting, 0, folder=tmp_path, values=RATES, epochs=9, keep_model=True))
+    pause = runner.run(task_for(setting, 1, folder=tmp_path, values=RATES, epochs=3, pause=True))
+    assert pause.epochs <= 3
+    assert state_path(tmp_path, 1, 0).exists()
+    runner.run(task_for(setting, 2, folder=tmp_path, values={**RATES, "dropout": 0.1}))
+    more = {"epochs": 9, "initial_epoch": 3, "parent": 1, "pause": True}
+    task = task_for(setting, 3, folder=tmp_path, values=RATES, keep_model=True, **more)
+    resumed = runner.run(task)
+    assert resumed.metrics == whole.metrics
+    assert resumed.epochs + pause.epochs == whole.epochs
+    both = pause.runs[0]["curve"]["val_loss"] + resumed.runs[0]["curve"].get("val_loss", [])
+    assert both == whole.runs[0]["curve"]["val_loss"]
+    weights = [keras.saving.load_model(model_path(tmp_path, n)).get_weights() for n in (0, 3)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    elsewhere = TrialRunner(setting).run(dataclasses.replace(task, number=4))  # in a new process, so to speak
+    assert elsewhere.metrics == whole.metrics
+    state_path(tmp_path, 1, 0).unlink()
+    lost = TrialRunner(setting).run(dataclasses.replace(task, number=5))  # the epochs are made again
+    assert lost.metrics == whole.metrics
+
+
+def test_a_trial_that_was_killed_goes_on(digits, tmp_path, monkeypatch):
+    from zoo.training import state
+
+    monkeypatch.setattr(state, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(state, "_SHARE", 1e9)
+    setting = mlp_setting(digits, folds=2, repeats=2)
+    task = task_for(setting, folder=tmp_path, values=RATES)
+    whole = run_trial(setting, dataclasses.replace(task, number=1))
+    seen = []
+
+    def stop(progress):
+        seen.append(progress.done)
+        if progress.done == 3 + 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        TrialRunner(setting).run(task, stop)
+    seen.clear()
+    resumed = TrialRunner(setting).run(task, lambda progress: seen.append(progress.done))
+    assert without_time(resumed) == without_time(whole)
+    assert seen.count(3) == 1  # the first run was not made again
+    assert max(seen) == 4 * 3
+
+
+def test_folds_and_repeats(digits):
+    setting = mlp_setting(digits, folds=3, repeats=2)
+    runner = TrialRunner(setting)
+    outcome = runner.run(task_for(setting, values=RATES))
+    assert [(run["fold"], run["repeat"], run["seed"]) for run in outcome.runs] == [
+        (0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1), (2, 0, 0), (2, 1, 1),
+    ]  # fmt: skip
+    scores = [run["score"] for run in outcome.runs]
+    assert len(set(scores)) > 1
+    assert outcome.score == pytest.approx(np.mean(scores))
+    assert outcome.epochs == 18
+    assert (runner.traces, runner.signatures) == (1, 1)
+    assert outcome.model_sha256 is None
+    one = run_trial(mlp_setting(digits, folds=3), task_for(setting, values=RATES))
+    assert [run["score"] for run in one.runs] == scores[::2]
+
+
+def test_a_run_that_diverges_ends_the_trial(digits):
+    setting = mlp_setting(digits, zoo.Recipe(optimizer="sgd", epochs=8, batch_size=32), repeats=3)
+    setting.hypermodel.parameters["learning_rate"] = Range(1.0, 1e30)
+    outcome = run_trial(setting, task_for(setting, values={**RATES, "learning_rate": 1e20}))
+    assert outcome.status == "failed"
+    assert "is nan" in outcome.reason or "is inf" in outcome.reason
+    assert len(outcome.runs) == 1
+    assert outcome.epochs < 8
+
+
+def test_values_that_no_model_takes(digits):
+    setting = mlp_setting(digits)
+    outcome = run_trial(setting, task_for(setting, values={**RATES, "dropout": 1.0}))
+    assert outcome.reason.startswith("UsageError: dropout must be at least 0 and below 1")
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_users_model_is_paused_with_its_optimizer(digits, tmp_path, optimizer):
+    def build(hp):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dropout(0.2)])
+        model.add(keras.layers.Dense(10, activation="softmax"))
+        hp.Float("rate", 0.01, 0.1)
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    setting = setting_for(build, digits)
+    whole = run_trial(setting, task_for(setting, 0, folder=tmp_path, epochs=4))
+    run_trial(setting, task_for(setting, 1, folder=tmp_path, epochs=2, pause=True))
+    task = task_for(setting, 2, folder=tmp_path, epochs=4, initial_epoch=2, parent=1)
+    resumed = run_trial(setting, task)
+    assert resumed.epochs == 2
+    assert resumed.metrics == whole.metrics
 
 
 def test_a_build_function_is_fitted(blobs):
@@ -136,7 +305,7 @@ def test_hyper_parameters_that_a_trial_discovers_are_reported(blobs):
     known = keras_tuner.HyperParameters()
     known.Choice("kind", ["plain", "deep"])
     known.values["kind"] = "deep"
-    outcome = run_trial(setting, TrialTask(0, known.get_config()))
+    outcome = run_trial(setting, TrialTask(0, known.get_config(), "missing", keep_model=False))
     assert {"depth", "hidden", "rate"} <= set(outcome.hyperparameters["values"])
 
 
@@ -159,5 +328,12 @@ def test_models_that_are_none(blobs):
 def test_a_disk_that_does_not_take_the_model_is_no_failed_trial(blobs, tmp_path):
     setting = setting_for(small_model, blobs)
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        run_trial(setting, task_for(setting, save_to=str(tmp_path / "file" / "model.keras")))
+    with pytest.raises(SaveError, match=r"trial-0000\.keras cannot be written"):
+        run_trial(setting, task_for(setting, folder=tmp_path / "file", keep_model=True))
+
+
+def test_a_disk_that_does_not_take_the_state_is_no_failed_trial(digits, tmp_path):
+    setting = mlp_setting(digits)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match=r"trial-0000-0\.npz cannot be written"):
+        run_trial(setting, task_for(setting, folder=tmp_path / "file", values=RATES, pause=True))

@@ -6,6 +6,7 @@ import dataclasses
 import multiprocessing.connection
 import time
 from collections import deque
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -116,7 +117,7 @@ class PooledExecutor(Generic[W]):
                 worker.trial = trial = self._waiting.popleft()
                 trial.attempts += 1
                 trial.last_sign = None
-                worker.give(trial.task)
+                worker.give(dataclasses.replace(trial.task, folder=str(Path(trial.task.folder).resolve())))
 
     def _hear(self, worker: W) -> None:
         try:

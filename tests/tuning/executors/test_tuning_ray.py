@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from stand_in import NAME, StandIn, task_of, wait_for
+
+from tuning.executors import ray_cluster
+from tuning.task import TrialProgress, model_path, state_path
+from zoo.errors import DataError, SaveError, UsageError, ZooError
+from zoo.storage import sha256_of_file
+
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+
+
+class StandInSetting(dict):
+    folds, repeats = 1, 2
+
+
+SETTING = StandInSetting(function=lambda number: number * 10, array=np.arange(100_000.0))
+
+
+class Rays(ray_cluster.RayExecutor):
+    runner = NAME
+    check_every = 0.1
+
+
+def ignore(_: TrialProgress) -> None:
+    pass
+
+
+def make(
+    *,
+    setting: Any = SETTING,
+    workers: int = 1,
+    on_progress: Callable[[TrialProgress], None] = ignore,
+    **attributes: Any,
+) -> Rays:
+    kind = type("Rays", (Rays,), attributes)
+    return kind(setting, workers=workers, address=None, on_progress=on_progress)
+
+
+def run(executor: Rays, *tasks: Any) -> dict[int, Any]:
+    """Outcomes by number; no more tasks than workers."""
+    for task in tasks:
+        executor.submit(task)
+    return {task.number: outcome for task, outcome in (executor.next_outcome() for _ in tasks)}
+
+
+@pytest.fixture(scope="module")
+def running_ray() -> Iterator[None]:
+    """A Ray of the user's own, which the executor uses."""
+    ray.init(
+        num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The actors do not see the search's folder."""
+    monkeypatch.setattr(ray_cluster.RayWorker, "_sees", lambda *_: False)
+
+
+def test_it_starts_a_ray_of_its_own_and_ends_it_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    before = set(psutil.Process().children(recursive=True))
+    with make() as executor:
+        outcomes = run(executor, task_of(0, tmp_path, ["say", "hello"], "score"))
+        assert ray.is_initialized()
+    assert outcomes[0].score == 0
+    assert not ray.is_initialized()
+    wait_for(lambda: not set(psutil.Process().children(recursive=True)) - before)
+    assert tuple(capfd.readouterr()) == ("", "")
+    assert not logging.getLogger("ray").isEnabledFor(logging.DEBUG)
+
+
+@pytest.mark.usefixtures("running_ray")
+class TestInARunningRay:
+    def test_outcomes_are_those_of_the_runner_here(self, tmp_path: Path):
+        actions = [["meet", 2], "total", "score"]
+        tasks = [task_of(n, tmp_path, *actions) for n in range(2)]
+        with make(workers=2) as executor:
+            outcomes = run(executor, *tasks)
+        assert ray.is_initialized()
+        here = StandIn(SETTING)
+        assert {n: outcomes[n].score for n in outcomes} == {task.number: here.run(task).score for task in tasks}
+        assert len({outcome.metrics["pid"] for outcome in outcomes.values()} | {os.getpid()}) == 3
+        assert not list(tmp_path.glob(".token*"))
+
+    def test_arrays_arrive_whole_and_threads_are_set(self, tmp_path: Path):
+        with make() as executor:
+            total = run(executor, task_of(0, tmp_path, "total"))[0]
+            threads = run(executor, task_of(1, tmp_path, ["variable", "TF_NUM_INTRAOP_THREADS"]))[1]
+        assert total.score == SETTING["array"].sum()
+        assert threads.score == 1  # a Ray that is not ours: an actor asks it for one core
+        assert total.metrics["pid"] == threads.metrics["pid"]
+
+    def test_progress_comes_while_a_trial_runs_and_in_the_thread_that_waits(self, tmp_path: Path):
+        seen = []
+
+        def go(progress: TrialProgress) -> None:
+            seen.append((progress.number, progress.done, threading.current_thread()))
+            (tmp_path / f"go-{progress.number}").touch()
+
+        with make(on_progress=go) as executor:
+            for number in range(2):
+                run(executor, task_of(number, tmp_path, ["wait", f"go-{number}"]))
+        here = threading.current_thread()
+        assert [entry for entry in seen if entry[1] == 0] == [(0, 0, here), (1, 0, here)]
+
+    def test_a_killed_actor_is_replaced_and_its_trial_runs_again(self, tmp_path: Path):
+        killed = []
+
+        def kill_first(progress: TrialProgress) -> None:
+            if progress.number == 1 and not killed:
+                killed.append(int(progress.score))
+                os.kill(killed[0], signal.SIGKILL)
+                (tmp_path / "go").touch()
+
+        with make(workers=2, on_progress=kill_first) as executor:
+            outcomes = run(executor, *(task_of(n, tmp_path, ["wait", "go"], "score") for n in range(2)))
+        assert {n: outcomes[n].attempts for n in range(2)} == {0: 1, 1: 2}
+        assert [outcomes[n].score for n in range(2)] == [0, 10]
+        assert outcomes[1].metrics["pid"] != killed[0]
+
+    def test_a_trial_that_always_kills_its_actor_fails(self, tmp_path: Path):
+        with make(workers=2) as executor:
+            outcomes = run(executor, task_of(0, tmp_path, ["leave", 3]), task_of(1, tmp_path, "score"))
+        assert (outcomes[0].status, outcomes[0].attempts) == ("failed", 3)
+        assert outcomes[0].reason.startswith("the worker died 3 times: The actor is dead")
+        assert "\n" not in outcomes[0].reason
+        assert outcomes[1].score == 10
+
+    def test_a_trial_that_hangs_is_started_again(self, tmp_path: Path):
+        with make(hang_after=1.0) as executor:
+            outcomes = run(executor, task_of(0, tmp_path, ["once", "sleep", 20], "score"))
+        assert (outcomes[0].status, outcomes[0].attempts) == ("completed", 2)
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_files_travel_where_the_folder_is_not_shared(self, tmp_path: Path):
+        here = tmp_path / "search"
+        with make() as executor:
+            first = run(executor, task_of(0, here, ["save_model", "weights"], ["add_state", "abc"], pause=True))[0]
+            again = run(executor, task_of(0, here, ["add_state", "d"]))[0]
+            child = run(executor, task_of(1, here, ["add_state", "efg"], parent=0))[1]
+        assert [first.score, again.score, child.score] == [3, 4, 7]
+        assert state_path(here, 1, 0).read_text() == "abcdefg"
+        assert first.model_sha256 == sha256_of_file(model_path(here, 0))
+        files = [path.relative_to(here).as_posix() for path in sorted(here.rglob("*")) if path.is_file()]
+        assert files == ["models/trial-0000.keras", "states/trial-0000-0.npz", "states/trial-0001-0.npz"]
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_a_disk_that_takes_nothing_ends_the_search(self, tmp_path: Path):
+        (tmp_path / "models").touch()
+        with make() as executor, pytest.raises(SaveError, match=r"models/trial-0000\.keras cannot be written"):
+            run(executor, task_of(0, tmp_path, ["save_model", "weights"]))
+
+    def test_errors_that_end_a_search_are_raised_here(self, tmp_path: Path):
+        with make() as executor:
+            with pytest.raises(DataError, match=r"^labels out of range$"):
+                run(executor, task_of(0, tmp_path, "refuse"))
+            with pytest.raises(ZooError, match="trial 2 broke its worker: KeyError: 'a mistake'"):
+                run(executor, task_of(1, tmp_path, "break_down"))
+
+    def test_actors_that_cannot_start_end_the_search(self, tmp_path: Path):
+        with make(runner="stand_in:CannotStart") as executor:
+            executor.submit(task_of(0, tmp_path))
+            with pytest.raises(ZooError, match=r"^workers cannot start: RuntimeError: no such device$"):
+                executor.next_outcome()
+
+    def test_an_interrupt_passes_through_and_leaves_no_actor(self, tmp_path: Path):
+        pids: list[int] = []
+
+        def interrupt(progress: TrialProgress) -> None:
+            pids.append(int(progress.score))
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+        with pytest.raises(KeyboardInterrupt), make(on_progress=interrupt) as executor:
+            run(executor, task_of(0, tmp_path, ["sleep", 20]))
+        wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+
+    def test_an_actor_looks_for_the_very_file(self, tmp_path: Path):
+        (tmp_path / "token").write_text("content")
+        actor = ray_cluster.Actor()
+        assert actor.sees(str(tmp_path / "token"), "content")
+        assert not actor.sees(str(tmp_path / "token"), "of another machine")
+        assert not actor.sees(str(tmp_path / "absent"), "content")
+
+
+def test_a_setting_that_cannot_be_pickled_is_refused():
+    with pytest.raises(UsageError, match=r"^the model or the data cannot be sent to workers: TypeError: cannot pickle"):
+        make(setting=StandInSetting(lock=threading.Lock()))
+
+
+def test_an_address_without_a_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("nobody\n is there")))
+    ended = []
+    monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
+    executor = Rays(SETTING, workers=1, address="10.0.0.1:6379", on_progress=ignore)
+    with pytest.raises(ZooError, match=r"^Ray cannot be reached at 10.0.0.1:6379: nobody is there$"), executor:
+        pass
+    assert ended
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ZooError, match=r"pip install 'keras-zoo\[ray\]'"):
+        make()
