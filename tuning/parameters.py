@@ -66,7 +66,7 @@ def parameter(name: str, given: Any) -> Range | Choices:
 def declare(hp: keras_tuner.HyperParameters, name: str, given: Range | Choices) -> Any:
     """Declares a parameter to Keras Tuner and returns the value that `hp` holds for it, decoded."""
     if isinstance(given, Choices):
-        return decode(hp.Choice(name, list(given.values), ordered=False))
+        return decode(hp.Choice(name, list(given.values)))  # numbers have an order, names have none
     sampling = "log" if given.log else "linear"
     if isinstance(given.low, int) and isinstance(given.high, int):
         return hp.Int(name, given.low, given.high, step=given.step, sampling=sampling)

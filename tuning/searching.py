@@ -112,8 +112,7 @@ def search(
     budget = Budget(max_trials, max_total_epochs, max_seconds)
     from tuning.plan import RUNGS, make_plan  # loads TensorFlow
 
-    if method in RUNGS and max_epochs is None:
-        max_epochs = DEFAULT_EPOCHS
+    max_epochs = DEFAULT_EPOCHS if method in RUNGS and max_epochs is None else max_epochs
     planned = make_plan(
         model,
         data,

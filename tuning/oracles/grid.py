@@ -18,7 +18,7 @@ class GridOracle(CellOracle):
     Cost before it starts: `cells.count_cells(hyperparameters)` trials, each of all its epochs.
 
     When a trial declares parameters that were not known, the enumeration starts again, without the cells that were tried
-    by then. Args as for `CellOracle`.
+    by then; those that ended without asking for the new parameters are not repeated for each of their values. Args as for `CellOracle`.
 
     Raises:
         UsageError: a range of floats without a step, when the first trial is asked.
@@ -37,9 +37,14 @@ class GridOracle(CellOracle):
             check_cells(self.hyperparameters)
             self._cells, self._cells_of = iterate_cells(self.hyperparameters), size
         for values in self._cells:
-            if self.known_trial(values) is None:
+            if self.known_trial(values) is None and not self._is_repeated(values):
                 return {"status": "RUNNING", "values": dict(values)}
         return self.stopped_or_idle()  # a running trial may declare a parameter
+
+    def _is_repeated(self, values: dict[str, Any]) -> bool:
+        """Whether a trial that never asked for the parameters it lacks had these values: an `if` without a scope."""
+        ended = (self.trials[trial_id].hyperparameters.values for trial_id in self.end_order)
+        return any(had.items() <= values.items() for had in ended if len(had) < len(values))
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes over a saved state; the enumeration starts again, without the cells that were tried."""
