@@ -41,7 +41,7 @@ keeps; *best* is the median of the repeats' best.
 - **Optuna**: `GridSampler`, or TPE with `HyperbandPruner`; the objective clears the session, builds, compiles and fits on
   float32 arrays, and keeps no model.
 - **Ray Tune**: `grid_search`, or `ASHAScheduler` over random samples; the same function as trainable, the arrays through
-  `with_parameters`; keeps no model. One trial at once has all cores, two have half of them each.
+  `with_parameters` and `reuse_actors=True`; keeps no model. One trial at once has all cores, two have half of them each.
 """
 _HYPERBAND = (
     " Keras Tuner and this project run the same brackets and rungs, each drawing its own values, and count a promoted trial once "

@@ -39,19 +39,27 @@ class Checkpoints:
         best = ranked(trials, self._direction)[: self._keep_best]
         return best[-1]["score"] if len(best) == self._keep_best else None
 
-    def prune(self, trials: dict[int, dict[str, Any]], resumable: Collection[int]) -> None:
+    def prune(self, trials: dict[int, dict[str, Any]], *, running: Collection[int], resumable: Collection[int]) -> None:
         """Deletes what nobody needs any more.
 
         Args:
             trials: the journal's finished trials.
-            resumable: the trials whose states may be asked for: the running ones, their parents, paused ones.
+            running: the trials that write files now, or will go on from those that they wrote.
+            resumable: other trials whose states may be asked for: paused ones, and those that running ones continue.
         """
         best = {record["number"] for record in ranked(trials, self._direction)[: self._keep_best]}
-        for folder, wanted in (("models", best), ("states", set(resumable))):
-            for file in (self.directory / folder).glob("*"):
-                name = _NAME.match(file.name)  # what a crash cut short begins with a dot
-                if name is None or int(name.group(1)) not in wanted:
+        wanted = {"models": best.union(running), "states": {*running, *resumable}}
+        for folder, numbers in wanted.items():
+            for file in (self.directory / folder).glob("trial-*"):
+                name = _NAME.match(file.name)
+                if name is None or int(name.group(1)) not in numbers:
                     file.unlink(missing_ok=True)
+
+    def remove_torn(self) -> None:
+        """Deletes what a crash cut short; only while nothing runs."""
+        for folder in ("models", "states"):
+            for file in (self.directory / folder).glob(".*"):
+                file.unlink(missing_ok=True)
 
 
 def ranked(trials: dict[int, dict[str, Any]], direction: str) -> list[dict[str, Any]]:

@@ -79,6 +79,7 @@ class SearchLoop:
                 self.attempts[number] = self.attempts.get(number, 0) + 1
             else:
                 self._tell(event)
+        self.checkpoints.remove_torn()
         self._prune()
 
     def has_work(self) -> bool:
@@ -203,11 +204,11 @@ class SearchLoop:
 
     def _prune(self) -> None:
         """Keeps the best models, and the states of trials that run, of those they continue, and of paused ones."""
-        running = set(self.asked)
         parents = {trial.hyperparameters.values.get("tuner/trial_id") for trial in self.asked.values()}
         paused = getattr(self.oracle, "resumable_trials", None)
         if paused is not None:
             kept = {int(name) for name in paused()}
         else:  # a stock oracle does not say
             kept = {n for n, record in self.journal.trials.items() if "tuner/epochs" in record["asked"]}
-        self.checkpoints.prune(self.journal.trials, running | kept | {int(p) for p in parents if p is not None})
+        kept |= {int(parent) for parent in parents if parent is not None}
+        self.checkpoints.prune(self.journal.trials, running=self.asked, resumable=kept)

@@ -1,0 +1,373 @@
+"""The benchmark of searches: it runs, it survives what fails, and its tables say what was measured.
+
+Nothing here asserts on wall time.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import children
+import machine
+import numpy as np
+import pytest
+import search
+import search_document
+import search_memory
+import search_networks
+import search_ours
+import search_race
+import search_targets
+import search_tasks
+import stopwatch
+from children import ChildError
+from search_race import Result
+from search_targets import Measurements
+from search_tasks import Entry, Found, Job, Trial
+
+import zoo
+
+SCRIPT = Path(search.__file__)
+
+# A contestant without a framework: it trains what it is asked to, an epoch less in bfloat16, and dies as "optuna".
+FAKE_WORKER = """
+import itertools, json, sys
+sys.path.insert(0, {folder!r})
+import search_tasks
+spec = json.loads(sys.argv[1])
+def say(**facts): print(json.dumps(facts), flush=True)
+task = search_tasks.TASKS[spec["task"]].shortened()
+say(event="ready")
+assert sys.stdin.readline() == "go\\n"
+if spec["entry"][0] == "optuna":
+    sys.exit("line one\\nit broke\\n")
+with open({log!r}, "a") as log: log.write(f"{{spec['entry'][0]}}{{spec['seed']}} ")
+say(event="turn", seconds=0.5 + spec["seed"], worked=0.0, resident=100.0, peak=200.0)
+assert sys.stdin.readline() == "go\\n"
+trials = [dict(values=cell, score=0.5, epochs=task.epochs) for cell in search_tasks.product(task.space)]
+if spec["entry"][1] == "bfloat16":
+    trials[-1]["epochs"] = 0
+say(event="end", trials=trials, curve=[], workers=[], traces=None, signatures=None)
+"""
+
+
+def start(tmp_path, *arguments):
+    """The script in a process of its own; its files, and so its children's command lines, are below `tmp_path`."""
+    environment = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"} | {"TMPDIR": str(tmp_path)}
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+
+
+def rows_of(text):
+    return [re.split(r"\s*\|\s*", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_quick_softmax_measures_every_contestant(tmp_path):
+    output = tmp_path / "results" / "search.md"
+    process = start(tmp_path, "--quick", "--only", "softmax", "--output", str(output))
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err
+    assert output.read_text() == out
+    for what in ("processor", "cores", "keras-tuner", "optuna", "ray", "command"):
+        assert re.search(rf"^\| {what} +\| \S", out, re.MULTILINE), what
+    table = {(row[0], row[1]): row for row in rows_of(out) if len(row) == 12}
+    for entry in search_tasks.TASKS["softmax"].entries:
+        row = table[entry.title, entry.precision]
+        if "not installed" in row[2]:
+            continue
+        assert float(row[2]) > 0  # seconds
+        assert row[6:8] == ["4", "4"]  # trials, epochs
+        assert 0 <= float(row[10]) <= 1  # best score
+    assert not list(tmp_path.glob("search-benchmark-*"))
+
+
+@pytest.mark.parametrize("arguments", [("--only", "nonsense"), ("--repeats", "0")])
+def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path, arguments):
+    process = start(tmp_path, *arguments)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_no_child_outlives_the_race(tmp_path, number):
+    process = start(tmp_path, "--quick", "--only", "hyperband")
+    deadline = time.monotonic() + 60
+    while not below(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert below(tmp_path)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted"
+    while below(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert below(tmp_path) == []
+    assert not list(tmp_path.glob("search-benchmark-*"))
+
+
+def below(folder):
+    """Numbers of the processes whose command line names a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder) in path.read_text():
+                found.append(path.parent.name)
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+@pytest.fixture
+def fakes(tmp_path, monkeypatch):
+    """A race of processes without frameworks; gives the file in which they write down their turns."""
+    worker, log = tmp_path / "worker.py", tmp_path / "log"
+    worker.write_text(FAKE_WORKER.format(folder=str(SCRIPT.parent), log=str(log)))
+    monkeypatch.setattr(search_race, "_WORKER", worker)
+    monkeypatch.setattr(search_race, "missing", lambda task, entry: None)
+    entries = (Entry("ours"), Entry("stock"), Entry("optuna"), Entry("stock", "bfloat16"))
+    task = search_tasks.dataclasses.replace(search_tasks.TASKS["softmax"], entries=entries)
+    monkeypatch.setitem(search_tasks.TASKS, "softmax", task)
+    return log
+
+
+def test_a_race_goes_forth_and_back_and_refuses_what_was_not_trained(fakes):
+    lines = []
+    ours, stock, broken, lazy = search_race.race("softmax", rounds=3, quick=True, say=lines.append)
+    assert fakes.read_text().split() == ["ours0", "stock0", "stock0", "stock1", "ours1", "ours2", "stock2"]
+    assert (ours.seconds, ours.median, ours.trials, ours.epochs, ours.best) == ([0.5, 1.5, 2.5], 1.5, 4, 4, 0.5)
+    assert ours.resident == [100.0] * 3
+    assert (broken.failed, broken.problem, broken.median) == (True, "failed: it broke", None)
+    assert (lazy.failed, lazy.problem) == (True, "failed: 3 epochs were trained, not 4")
+    assert not stock.failed
+    found = Measurements({"softmax": [ours, stock, broken, lazy]})
+    assert found.failed
+    text = search_document.write([], found, quick=True, minutes=1.0)
+    assert "failed: it broke" in text
+    assert "not judged" in text
+
+
+def test_missing_packages_and_data_are_named_and_are_no_failure(monkeypatch, tmp_path):
+    task = search_tasks.TASKS["softmax"]
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert search_race.missing(task, Entry("stock")).startswith("skipped: ")
+    assert search_race.missing(task.shortened(), Entry("stock")) is None
+    contestant = search_tasks.Contestant("Ray Tune", "search_ray", ("no_such_ray",))
+    monkeypatch.setitem(search_tasks.CONTESTANTS, "ray", contestant)
+    assert search_race.missing(task, Entry("ray")) == "no_such_ray is not installed"
+
+
+def test_check_counts_cells_and_epochs():
+    task = search_tasks.TASKS["softmax"].shortened()
+    cells = search_tasks.product(task.space)
+    search_race.check(task, Entry("ray"), Found([Trial(cell, 0.5, 1) for cell in cells]))
+    with pytest.raises(ChildError, match="5 epochs"):
+        search_race.check(task, Entry("ray"), Found([Trial(cell, 0.5, 1) for cell in [*cells, cells[0]]]))
+    with pytest.raises(ChildError, match="4 trials with 1 combinations"):
+        search_race.check(task, Entry("ray"), Found([Trial(cells[0], 0.5, 1)] * 4))
+    band = search_tasks.TASKS["hyperband"]
+    whole = Found([Trial({}, 0.5, band.budget)])
+    search_race.check(band, Entry("optuna"), whole)  # as many trials as it likes
+    with pytest.raises(ChildError, match="1 trials"):
+        search_race.check(band, Entry("stock"), whole)
+
+
+def made_up(contestant, *seconds, scores=(0.5, 0.9), **facts):
+    entry = contestant if isinstance(contestant, Entry) else Entry(contestant)
+    trials = [Trial({"l2": float(i)}, score, 5) for i, score in enumerate(scores)]
+    return Result(entry, list(seconds), [Found(trials, **facts) for _ in seconds], others=[0.01])
+
+
+def made_up_measurements():
+    return Measurements(
+        {
+            "softmax": [made_up("ours", 1.0, 2.0, 9.0, traces=1, signatures=1), made_up("stock", 12.0)],
+            "cnn": [
+                made_up("ours", 20.0, scores=(0.5, 0.9), traces=3, signatures=2),
+                made_up(Entry("ours", "bfloat16"), 10.0),
+                made_up("stock", 30.0, scores=(0.93, 0.5)),
+                Result(Entry("ray"), problem="ray is not installed"),
+            ],
+            "memory": [
+                made_up("ours", 1.0, curve=[800.0] + [805.0] * 49),
+                made_up(Entry("ours", at_once=2), 1.0, curve=[700.0] * 50, workers=[900.0, 890.0]),
+                made_up("stock", 1.0, curve=[800.0 + 3 * i for i in range(50)]),
+            ],
+        }
+    )
+
+
+def test_targets_are_ratios_of_medians():
+    found = {target.claim: target for target in search_targets.targets(made_up_measurements())}
+    expected = {
+        "softmax grid, trials one by one: times as fast as Keras Tuner": (6.0, True),
+        "cnn, float32: times as fast as Keras Tuner": (1.5, True),
+        "cnn, bfloat16 against float32: times as fast as Keras Tuner": (3.0, True),
+        "memory: the one process from the first to the last of 50 trials": (5.0, True),
+        "memory: the process above two workers from the first to the last of 50 trials": (0.0, True),
+        "traces beyond one for each structure of models": (1, False),
+        "softmax: points of our best score below Keras Tuner's, unless the best cell is the same": (0.0, True),
+        "cnn: points of our best score below Keras Tuner's, unless the best cell is the same": (3.0, False),
+    }
+    for claim, (value, met) in expected.items():
+        assert found[claim].measured == pytest.approx(value)
+        assert found[claim].is_met is met
+    unknown = [target for claim, target in found.items() if claim not in expected]
+    assert all(target.measured is None and target.is_met is None for target in unknown)
+    assert len(found) == 10
+
+
+def test_best_cell_is_by_the_mean_over_repeats():
+    result = made_up("ours", 1.0, 1.0)
+    result.found = [Found([Trial({"a": 1}, 0.9, 1), Trial({"a": 2}, 0.8, 1)]), Found([Trial({"a": 1}, 0.5, 1)])]
+    assert [(cell.values, cell.score) for cell in result.cells()] == [({"a": 2}, 0.8), ({"a": 1}, 0.7)]
+    assert result.best == 0.7
+
+
+def test_document_shows_ratios_growth_and_verdicts():
+    text = search_document.write([("cores", "2")], made_up_measurements(), quick=False, minutes=12.34)
+    rows = rows_of(text)
+    ours = next(row for row in rows if row[:2] == ["this project", "float32"])
+    assert ours[2:8] == ["2.00", "1.00 to 9.00", "6.00", "1.00", "2", "10"]
+    assert ours[10:] == ["0.9000", "0.7000"]
+    assert any(row[:3] == ["Ray Tune", "float32", "ray is not installed"] for row in rows)
+    assert ["Keras Tuner", "147", "800", "827", "857", "887", "917", "947", "–"] in rows
+    assert ["this project, 2 at once", "0.00", *["700"] * 6, "900"] in rows
+    assert ["cnn", "float32", "2", "2", "3"] in rows
+    verdicts = {row[0]: row[1:] for row in rows if len(row) == 4}
+    assert verdicts["cnn, float32: times as fast as Keras Tuner"] == ["≥ 1.3", "1.50", "yes"]
+    assert "quiet machine" not in text
+
+
+def test_document_warns_of_a_busy_machine():
+    found = made_up_measurements()
+    found.races["cnn"][0].others = [0.9, 0.7]
+    assert "measure again on a quiet machine" in search_document.write([], found, quick=False, minutes=1.0)
+
+
+@pytest.mark.parametrize(("max_epochs", "cost"), [(1, (1, 1)), (3, (6, 11)), (9, (20, 77)), (27, (70, 375))])
+def test_hyperband_cost_is_that_of_keras_tuner(max_epochs, cost):
+    keras_tuner = pytest.importorskip("keras_tuner")
+    hp = keras_tuner.HyperParameters()
+    hp.Float("x", 0, 1)
+    if max_epochs > 1:
+        oracle = keras_tuner.oracles.HyperbandOracle(
+            "val_accuracy", max_epochs=max_epochs, factor=3, hyperparameters=hp
+        )
+        trials = epochs = 0
+        for bracket in range(oracle._get_num_brackets()):
+            for rung in range(bracket + 1):
+                size = oracle._get_size(bracket, rung)
+                before = oracle._get_epochs(bracket, rung - 1) if rung else 0
+                trials, epochs = trials + size, epochs + size * (oracle._get_epochs(bracket, rung) - before)
+        assert (trials, epochs) == cost
+    assert search_tasks.hyperband_cost(max_epochs) == cost
+
+
+@pytest.mark.parametrize("name", list(search_tasks.TASKS))
+def test_every_task_is_whole(name):
+    task = search_tasks.TASKS[name]
+    assert task.section in search_tasks.SECTIONS
+    assert (task.trials, task.budget) == {
+        "softmax": (20, 100),
+        "cnn": (6, 18),
+        "hyperband": (70, 375),
+        "memory": (50, 50),
+    }[name]
+    assert task.shortened().budget <= 11
+    assert len(set(task.entries)) == len(task.entries)
+    for entry in task.entries:
+        source = (SCRIPT.parent / f"{search_tasks.CONTESTANTS[entry.contestant].module}.py").read_text()
+        assert "\ndef search(" in source
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("softmax", {"learning_rate": 0.1, "l2": 0.01}),
+        ("cnn", {"combination": 3}),
+        ("hyperband", {"num_layers": 2, "units": 32, "dropout": 0.3, "learning_rate": 0.01}),
+    ],
+)
+def test_all_contestants_build_the_same_network(name, values):
+    task, data = search_tasks.TASKS[name], zoo.load_dataset("digits", limit=100)
+    options = task.options(values)
+    rate = options.pop("learning_rate")
+    ours = zoo.build(task.model, data.input_shape, data.num_classes, **options)
+    stock = search_networks.network(task, data.input_shape, data.num_classes, "float32", values)
+    stock.set_weights(ours.get_weights())
+    x = data.train.inputs[:8].astype("float32") / 255
+    np.testing.assert_allclose(stock(x), ours(x), rtol=1e-5, atol=1e-6)
+    assert float(stock.optimizer.learning_rate) == pytest.approx(rate)
+    losses = [sum(float(loss) for loss in model.losses) for model in (ours, stock)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    dropouts = [[layer.rate for layer in model.layers if "dropout" in layer.name] for model in (ours, stock)]
+    assert dropouts[0] == dropouts[1]
+
+
+def test_our_combinations_are_the_listed_ones():
+    keras_tuner = pytest.importorskip("keras_tuner")
+    task, data = search_tasks.TASKS["cnn"], zoo.load_dataset("digits", limit=100)
+    space = search_ours.CombinationSpace(task, data, zoo.Recipe(optimizer="adam"), "mixed_bfloat16")
+    for index, combination in enumerate(task.combinations):
+        hp = keras_tuner.HyperParameters()
+        hp.Fixed("combination", index)
+        options, recipe = space.choose(hp)
+        assert options.pop("dtype") == "mixed_bfloat16"
+        assert {**options, "learning_rate": recipe.learning_rate} == combination
+
+
+def test_loading_gives_the_images_of_the_split(tmp_path):
+    task = search_tasks.TASKS["hyperband"].shortened()
+    arrays = search_networks.load(Job(task, Entry("stock"), 0, tmp_path))
+    data = search_ours.load(Job(task, Entry("ours"), 0, tmp_path))
+    np.testing.assert_array_equal(arrays.x, data.train.inputs.astype("float32") / 255)
+    np.testing.assert_array_equal(arrays.y_validation, data.validation.labels)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory in /proc")
+def test_watch_sees_memory_after_each_trial_and_the_workers(monkeypatch):
+    monkeypatch.setattr(search_memory, "_LEAST", 0.0)
+    done = []
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with search_memory.Watch(lambda: len(done)) as watch:
+            done += [1, 2]
+            deadline = time.monotonic() + 10
+            while (len(watch.curve) < 2 or not watch.workers) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert process.pid in machine.processes_below()
+            done.append(3)
+        process.communicate(b"\n")
+    assert len(watch.curve) == 3
+    assert min(watch.curve) > 10
+    assert watch.workers
+    assert stopwatch.memory(process.pid)["peak"] is None
+
+
+def test_journal_trials_are_counted(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    assert search_memory.journal_trials(path) == 0
+    records = [{"record": {"kind": kind}} for kind in ("header", "trial", "trial")]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert search_memory.journal_trials(path) == 2
+
+
+def test_work_of_processes_below_counts():
+    before = machine.worked_seconds()
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    assert machine.worked_seconds() - before > 0.02
+    assert children.Child  # the race of training shares it

@@ -1,0 +1,92 @@
+"""`kill -9` at random moments, of the search and of its workers: nothing is lost, nothing is done twice, nobody is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+import tuning
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "5"))  # times that something is killed; more of them take longer
+SEARCH = """
+import sys, zoo, tuning
+from zoo.training import state
+state._SAVE_EVERY = 0.2  # a trial takes a second or two here
+tuning.search(
+    "mlp", zoo.load_dataset("digits", limit=600), method="hyperband", max_epochs=27, max_trials=45,
+    recipe=zoo.Recipe(batch_size=8), executor=sys.argv[2], workers=int(sys.argv[3]), directory=sys.argv[1], verbose=False,
+    values={"units": [8, 16], "dropout": (0.0, 0.5), "learning_rate": (1e-4, 3e-2, "log")},
+)
+"""
+
+
+def start(directory, executor, workers):
+    command = [sys.executable, "-c", SEARCH, str(directory), executor, str(workers)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
+
+
+def comparable(result):
+    return result.table.drop(columns=["seconds", "attempts"], errors="ignore")
+
+
+def finished_trials(directory):
+    lines = (directory / "journal.jsonl").read_text().splitlines()
+    return [record["number"] for line in lines if (record := json.loads(line)["record"])["kind"] == "trial"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole")
+    process = start(directory, "inline", 1)
+    assert process.wait() == 0, process.stderr.read()
+    return tuning.load_result(directory)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+@pytest.mark.timeout(120 + 30 * ROUNDS)
+@pytest.mark.parametrize(("executor", "workers"), [("processes", 2), ("inline", 1)])
+def test_killed_at_random_moments(whole, tmp_path, executor, workers):
+    draw = random.Random(workers)
+    kills = 0
+    process = start(tmp_path, executor, workers)
+    while kills < ROUNDS:
+        time.sleep(draw.uniform(2.5, 7.0))
+        if process.poll() is not None:
+            break  # it was faster than the killer
+        own = psutil.Process(process.pid)
+        children = own.children(recursive=True)
+        kills += 1
+        if children and draw.random() < 0.5:
+            draw.choice(children).kill()  # the search goes on without it
+            continue
+        process.kill()
+        process.wait()
+        _, left = psutil.wait_procs(children, timeout=5)
+        assert not left, "orphans"
+        process = start(tmp_path, executor, workers)
+    children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    _, error = process.communicate()
+    assert process.returncode == 0, error
+    assert not psutil.wait_procs(children, timeout=5)[1], "orphans"
+    assert kills
+    result = tuning.load_result(tmp_path)
+    assert comparable(result).equals(comparable(whole))
+    assert result.best_values == whole.best_values
+    assert result.best_trial["metrics"] == whole.best_trial["metrics"]
+    assert set(Counter(finished_trials(tmp_path)).values()) == {1}
+    model, expected = result.best_model(), whole.best_model()
+    for one, other in zip(model.get_weights(), expected.get_weights(), strict=True):
+        assert (one == other).all()
+    for folder in ("models", "states"):  # paused trials may go on when max_trials grows
+        names = [sorted(file.name for file in (place / folder).iterdir()) for place in (tmp_path, whole.directory)]
+        assert names[0] == names[1]
