@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import tempfile
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # no progress table
@@ -20,6 +19,9 @@ from search_networks import Arrays, load
 from search_tasks import Found, Job, Trial
 
 __all__ = ["close", "load", "search"]
+
+_MOST_LETTERS = 36  # of 107 that Linux grants a socket; the rest is Ray's
+_outside: list[str] = []
 
 
 class _Budget(tune.Stopper):
@@ -48,7 +50,7 @@ def search(job: Job, arrays: Arrays) -> Found:
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        _temp_dir=tempfile.mkdtemp(prefix="ray-", dir="/tmp"),  # its sockets need a short path
+        _temp_dir=_session_folder(job),
     )
     trainable = tune.with_parameters(_train, job=job, arrays=arrays)
     tuner = tune.Tuner(
@@ -74,16 +76,27 @@ def search(job: Job, arrays: Arrays) -> Found:
     results = tuner.fit()
     if results.errors:
         raise RuntimeError(f"{len(results.errors)} trials failed; the first: {results.errors[0]}")
-    ended = [results[i] for i in range(len(results))]
-    rows = [(result.config, result.metrics) for result in ended if "val_accuracy" in (result.metrics or {})]
-    return Found([Trial(dict(values), m["val_accuracy"], m["epochs"]) for values, m in rows])
+    trials = []
+    for number in range(len(results)):
+        values, metrics = results[number].config or {}, results[number].metrics or {}
+        if "val_accuracy" in metrics:  # some were sampled and not begun when the budget was spent
+            trials.append(Trial(dict(values), metrics["val_accuracy"], metrics["epochs"]))
+    return Found(trials)
 
 
 def close() -> None:
     """Ends Ray and removes what it wrote outside of the job's folder."""
-    session = Path(ray._private.worker._global_node.get_temp_dir_path())
     ray.shutdown()
-    shutil.rmtree(session, ignore_errors=True)
+    for folder in _outside:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _session_folder(job: Job) -> str:
+    """A folder for Ray's sockets, whose paths must be short: the job's own where its path is short enough."""
+    if len(str(job.folder)) <= _MOST_LETTERS:
+        return str(job.folder)
+    _outside.append(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    return _outside[-1]
 
 
 def _train(config: dict[str, Any], job: Job, arrays: Arrays) -> None:

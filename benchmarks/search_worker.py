@@ -26,10 +26,12 @@ def main(text: str) -> None:
         module = importlib.import_module(CONTESTANTS[entry.contestant].module)
         data = module.load(job)
         watch.ready()
-        found = module.search(job, data)
-        watch.lap()
-        if hasattr(module, "close"):
-            module.close()
+        try:
+            found = module.search(job, data)
+            watch.lap()
+        finally:
+            if hasattr(module, "close"):
+                module.close()
         watch.send("end", **dataclasses.asdict(found))
     except BaseException:
         traceback.print_exc()
