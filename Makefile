@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 INSTALLED := .venv/installed
 
-.PHONY: help install demo test lint bench clean-demo
+.PHONY: help install demo test lint bench bench-search recorded-grid clean-demo
 .DELETE_ON_ERROR:
 
 help:
@@ -12,6 +12,8 @@ help:
 	@echo "make test   lint and the test suite"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  training speed beside Keras, PyTorch and scikit-learn (about 20 minutes, on a quiet machine)"
+	@echo "make bench-search   searches beside Keras Tuner, Optuna and Ray Tune (on a quiet machine)"
+	@echo "make recorded-grid  records anew the grid that oracles are tried on (about 5 minutes)"
 
 install: $(INSTALLED)
 
@@ -48,6 +50,12 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/training.py
+
+bench-search: $(INSTALLED)
+	$(BIN)/python benchmarks/search.py
+
+recorded-grid: $(INSTALLED)
+	$(BIN)/python benchmarks/record_grid.py
 
 test: lint
 	$(BIN)/python -m pytest

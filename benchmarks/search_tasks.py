@@ -180,7 +180,7 @@ def hyperband_cost(max_epochs: int) -> tuple[int, int]:
 
     Example:
         >>> hyperband_cost(9)
-        (20, 77)
+        (23, 75)
     """
     num_brackets = 1 + sum(max_epochs >= _FACTOR**k for k in range(1, max_epochs + 1))
     last_size = math.ceil(1 + math.log(max_epochs, _FACTOR))

@@ -87,9 +87,10 @@ def tune(args: argparse.Namespace) -> None:
         seed=recipe.seed,
     )
     result.plot(directory / "search.png")
+    result.plots(directory / "plots")
     print(f"best of {len(result.table)} trials: {result.objective} {result.best_score:.4f}")
     print("  " + "  ".join(f"{name}={value}" for name, value in result.best_values.items()))
-    print(f"table {directory / 'trials.csv'}")
+    print(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}")
     print(f"report {zoo.write_report(directory / 'report.html', search=result)}")
 
 

@@ -38,7 +38,7 @@ class Worker(Protocol):
         ...
 
     def receive(self) -> list[Message]:
-        """What it says next; raises WorkerLost when it is gone."""
+        """What it says next, or raises WorkerLost."""
         ...
 
     def words(self) -> str:
@@ -93,12 +93,7 @@ class PooledExecutor(Generic[W]):
         self._hand_out()
 
     def next_outcome(self) -> tuple[TrialTask, TrialOutcome]:
-        """Waits for the end of one of the submitted trials.
-
-        Raises:
-            ZooError: workers cannot start, or a trial ended with an error that ends the search.
-            OSError: so does a disk that takes no more.
-        """
+        """Waits for the end of a submitted trial; raises ZooError when workers cannot start, and what ends a search."""
         while not self._ended:
             if len(self._failed_starts) >= self.attempts:
                 raise ZooError(f"workers cannot start: {self._failed_starts[-1]}")

@@ -45,12 +45,7 @@ class Actor:
             return False
 
     def run(self, task: TrialTask, files: dict[str, bytes] | None) -> tuple[list[Message], dict[str, bytes]]:
-        """Runs a trial; what it says at its end, and the files that it wrote.
-
-        Args:
-            task: what to run.
-            files: those of the search's folder that the trial needs; `None` where the folder itself is here.
-        """
+        """Runs a trial on the search's folder, or on `files` of it; what it says at its end, and the files it wrote."""
         if files is None:
             return self._run(task), {}
         with tempfile.TemporaryDirectory(prefix="keras-zoo-") as folder:
@@ -86,7 +81,7 @@ class RayWorker:
 
     Args:
         ray: the module.
-        actor: the handle of an `Actor` that was just made.
+        actor: a new one's handle.
         runner: "module:class" of what runs trials.
         setting: reference of the packed setting.
         runs: how many runs, and so states, a trial has.
@@ -118,12 +113,7 @@ class RayWorker:
         self._running = self._actor.run.remote(task, files)
 
     def receive(self) -> list[Message]:
-        """What the actor says next.
-
-        Raises:
-            WorkerLost: it, or its machine, is gone.
-            SaveError: the disk does not take what the trial wrote.
-        """
+        """What the actor says next; raises WorkerLost when it is gone, SaveError when its files cannot be kept."""
         messages: list[Message] = []
         try:
             done, _ = self._ray.wait(self.references, num_returns=len(self.references), timeout=0)
@@ -187,15 +177,9 @@ class RayWorker:
 class RayExecutor(PooledExecutor[RayWorker]):
     """Runs trials in Ray actors; see `Executor`.
 
-    Ray is started on this machine when no address is given, and ended with the search; a Ray that runs already in
-    this process is used and left running. The setting is sent once to a machine. GPUs of the cluster are divided among
-    the workers, in fractions where there are fewer.
-
-    Args:
-        setting: what all trials share.
-        workers: trials at once.
-        address: of a cluster, as `ray.init` takes it.
-        on_progress: told how far trials are.
+    Ray is started on this machine when no `address` (of `ray.init`) is given, and ended with the search; one that this
+    process uses already is left running. The setting is sent once to a machine. The cluster's GPUs are divided among
+    the workers.
 
     Raises:
         UsageError: the setting cannot be pickled.

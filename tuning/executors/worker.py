@@ -154,10 +154,9 @@ class WorkerProcess:
         Raises:
             WorkerLost: it will say nothing more.
         """
-        try:
-            return [self.channel.recv()]
-        except (EOFError, OSError):
-            pass
+        with contextlib.suppress(EOFError, OSError):
+            if not self.has_died():  # a process that it forked may hold the channel open
+                return [self.channel.recv()]
         try:
             code = self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -194,7 +193,10 @@ def _keep_tail(stream: IO[bytes], tail: bytearray) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Has the system kill this process with its parent: the thread that listens may wait long for a busy interpreter."""
+    """Has the system kill this process with its parent: the thread that listens may wait long for a busy interpreter.
+
+    Linux means the parent's thread that started it, which here is the one that runs the search.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
     if os.getppid() != parent:

@@ -83,6 +83,12 @@ class StandIn:
     def leave(self, task: TrialTask, status: int) -> None:
         os._exit(status)
 
+    def leave_child(self, task: TrialTask) -> None:
+        """Dies, and leaves a process that holds what it had open."""
+        if os.fork() == 0:
+            time.sleep(1.5)
+        os._exit(3)
+
     def hold(self, task: TrialTask, size: int) -> None:
         self.hoard.append(bytearray(os.urandom(1)) * size)
 

@@ -159,6 +159,12 @@ def test_a_trial_that_always_kills_its_worker_fails(tmp_path: Path, action: list
     assert [outcomes[n].status for n in (0, 2, 3)] == ["completed"] * 3
 
 
+def test_a_worker_that_leaves_a_child_behind_is_seen_to_die(tmp_path: Path):
+    with make() as executor:
+        outcome = run(executor, task_of(0, tmp_path, ["once", "leave_child"], "score"))[0]
+    assert (outcome.status, outcome.attempts) == ("completed", 2)
+
+
 def test_the_last_words_of_a_dead_worker_are_told(tmp_path: Path):
     with make() as executor:
         outcomes = run(
