@@ -67,14 +67,14 @@ def worked_seconds() -> float:
     return time.process_time() + ended.children_user + ended.children_system + below
 
 
-def processes_below() -> list[int]:
-    """Numbers of all processes that this one has started, and they; none where there is no /proc."""
+def processes_below(top: int | None = None) -> list[int]:
+    """Numbers of all processes that one (this one by default) has started, and they; none where there is no /proc."""
     parents: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         stat = _stat(int(path.name))
         if stat:
             parents.setdefault(int(stat[1]), []).append(int(path.name))
-    found = [os.getpid()]
+    found = [os.getpid() if top is None else top]
     for number in found:  # which grows meanwhile
         found += parents.get(number, [])
     return found[1:]

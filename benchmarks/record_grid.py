@@ -1,25 +1,26 @@
 """Records the grid that `tuning.replay` plays back: an MLP on digits, every cell trained to the end (about 10 minutes).
 
-Interrupted, it goes on where it was: the cells done so far stand beside the output, in a file that goes at the end.
+Interrupted, it goes on where it was: the search's folder stands beside the output, and goes at the end.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
+import contextlib
 import math
+import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import tuning
 import tuning.replay
 import zoo
 from tuning.replay import RecordedGrid
+from zoo.errors import ZooError
 
 _OUTPUT = Path(tuning.replay.__file__).with_name("recorded") / "digits_mlp.json.gz"
 
@@ -50,34 +51,45 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _record(output: Path, max_seconds: float) -> int:
     data = zoo.load_dataset("digits", validation=VALIDATION, seed=0)
-    curves = np.zeros([math.prod(len(values) for values in PARAMETERS.values()), RECIPE.epochs])
-    grid = RecordedGrid(PARAMETERS, "val_accuracy", "max", curves, curves.copy(), _about(data))
-    partial = output.with_name(f"{output.name}.partial")
-    lines = partial.read_text().splitlines() if partial.exists() else []
-    started = time.monotonic()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("a") as file:
-        for cell in range(len(lines), len(grid.curves)):
-            if time.monotonic() - started > max_seconds:
-                print(f"{cell} of {len(grid.curves)} cells; call again to go on")
-                return 0
-            lines.append(json.dumps(_train(data, grid.values(cell))))
-            file.write(lines[-1] + "\n")
-            file.flush()
-    for cell, line in enumerate(lines):
-        done = json.loads(line)
-        grid.curves[cell], grid.seconds[cell] = done["curve"], done["seconds"]
-    print(f"written to {grid.save(output)}")
-    partial.unlink()
+    folder = output.with_name(f"{output.name}.search")
+    result = tuning.search(
+        "mlp",
+        data,
+        method="grid",
+        values=PARAMETERS,
+        recipe=RECIPE,
+        directory=folder,
+        max_seconds=_spent(folder) + max_seconds,
+        verbose=False,
+    )
+    cells = math.prod(len(values) for values in PARAMETERS.values())
+    if len(result.trials) < cells:
+        print(f"{len(result.trials)} of {cells} cells; call again to go on")
+        return 0
+    print(f"written to {_grid(result, _about(data)).save(output)}")
+    shutil.rmtree(folder)
     return 0
 
 
-def _train(data: zoo.DataSplits, values: dict[str, Any]) -> dict[str, list[float]]:
-    options = {name: value for name, value in values.items() if name != "learning_rate"}
-    model = zoo.build("mlp", data.input_shape, data.num_classes, seed=RECIPE.seed, **options)
-    recipe = dataclasses.replace(RECIPE, learning_rate=values["learning_rate"])
-    history = zoo.train(model, data, recipe, verbose=False).history
-    return {"curve": history["val_accuracy"].tolist(), "seconds": history["seconds"].tolist()}
+def _spent(folder: Path) -> float:
+    """Seconds that the search took before it was paused."""
+    with contextlib.suppress(ZooError):  # nothing was begun
+        return max((trial["ended"] for trial in tuning.load_result(folder).trials.values()), default=0.0)
+    return 0.0
+
+
+def _grid(result: tuning.SearchResult, about: dict[str, Any]) -> RecordedGrid:
+    """The curves of a search that asked for every cell; NaN from where a training diverged."""
+    curves = np.full([len(result.trials), RECIPE.epochs], np.nan)
+    grid = RecordedGrid(PARAMETERS, result.objective, result.direction, curves, np.zeros_like(curves), about)
+    for number, trial in result.trials.items():
+        epochs = result.epochs[result.epochs["trial"] == number + 1]
+        if epochs.empty:
+            raise ZooError(f"trial {number + 1} was not trained: {trial['reason']}")
+        cell, learned = grid.cell(trial["values"]), np.isfinite(epochs["loss"].to_numpy(float))
+        grid.curves[cell, : len(epochs)] = np.where(learned, epochs["val_accuracy"], np.nan)
+        grid.seconds[cell, : len(epochs)] = epochs["seconds"]
+    return grid
 
 
 def _about(data: zoo.DataSplits) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import search_document
 import training
 from search_race import race
 from search_targets import Measurements
-from search_tasks import SECTIONS, TASKS
+from search_tasks import CONTESTANTS, SECTIONS, TASKS
 
 _OUTPUT = Path(__file__).with_name("results") / "search.md"
 _PACKAGES = ("tensorflow", "keras", "keras-tuner", "optuna", "ray", "numpy")
@@ -21,7 +21,9 @@ _PACKAGES = ("tensorflow", "keras", "keras-tuner", "optuna", "ray", "numpy")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line: 0, 1 when a contestant failed, 2 for wrong usage, 130 when interrupted."""
-    return training.run(argv, training.parser(__doc__, SECTIONS, _OUTPUT), SECTIONS, _OUTPUT, _measure)
+    parser = training.parser(__doc__, SECTIONS, _OUTPUT)
+    parser.add_argument("--engines", nargs="+", choices=tuple(CONTESTANTS), default=tuple(CONTESTANTS), help="(all)")
+    return training.run(argv, parser, SECTIONS, _OUTPUT, _measure)
 
 
 def _measure(args: argparse.Namespace, wanted: Sequence[str], command: Sequence[str]) -> tuple[str, bool]:
@@ -30,7 +32,9 @@ def _measure(args: argparse.Namespace, wanted: Sequence[str], command: Sequence[
     found = Measurements()
     for name, task in TASKS.items():
         if task.section in wanted:
-            found.races[name] = race(name, rounds=args.repeats, quick=args.quick, say=training.say)
+            found.races[name] = race(
+                name, rounds=args.repeats, quick=args.quick, engines=args.engines, say=training.say
+            )
     minutes = (time.monotonic() - started) / 60
     return search_document.write(described, found, quick=args.quick, minutes=minutes), found.failed
 

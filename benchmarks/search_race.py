@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import machine
@@ -76,17 +76,18 @@ class Result:
         return sorted(cells, key=lambda trial: -trial.score)
 
 
-def race(name: str, *, rounds: int, quick: bool, say: Callable[[str], None]) -> list[Result]:
+def race(name: str, *, rounds: int, quick: bool, engines: Sequence[str], say: Callable[[str], None]) -> list[Result]:
     """Runs the contestants of a task forth and back; a failure ends that contestant and nothing else.
 
     Args:
         name: of `search_tasks.TASKS`.
         rounds: repeats of each.
         quick: whether the search is shortened.
+        engines: who takes part, names of `search_tasks.CONTESTANTS`.
         say: takes lines of progress.
     """
     task = TASKS[name].shortened() if quick else TASKS[name]
-    results = [Result(entry, problem=missing(task, entry)) for entry in task.entries]
+    results = [Result(entry, problem=missing(task, entry)) for entry in task.entries if entry.contestant in engines]
     for number in range(rounds):
         for result in results if number % 2 == 0 else reversed(results):
             if result.problem:

@@ -80,6 +80,9 @@ def targets(found: Measurements) -> list[Target]:
             ("cnn, bfloat16 against float32", "cnn", ("ours", "bfloat16"), 1.8, ""),
         )
     ]
+    bfloat16, stock = found.result("cnn", "ours", "bfloat16"), found.result("cnn", "stock", "bfloat16")
+    both = ratio(stock.median if stock else None, bfloat16.median if bfloat16 else None)
+    rows.append(Target("cnn, both in bfloat16: times as fast as Keras Tuner", None, both))
     rows += [
         Target(f"memory: {what} from the first to the last of 50 trials", _GROWTH, growth(result), unit="MB")
         for what, result in (

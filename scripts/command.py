@@ -213,12 +213,12 @@ def load_run_and_data(directory: Path) -> tuple[zoo.TrainingRun, zoo.DataSplits]
 
 
 def run_directory(wanted: str, config: dict[str, Any]) -> Path:
-    """`runs/x`, or `runs/x-2`, `runs/x-3`, ...: the first that is free, or that holds this very run unfinished."""
+    """`runs/x`, or `runs/x-2`, `runs/x-3`, ...: the first that is free, or that holds this very run without its report."""
     from zoo.training.run import config_changes
 
     path, number = Path(wanted), 1
     while path.exists():
-        if not (path / "result.json").exists() and config_changes(path, config) == []:
+        if not (path / "report.html").exists() and config_changes(path, config) == []:
             break
         number += 1
         path = Path(f"{wanted}-{number}")

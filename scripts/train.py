@@ -47,7 +47,10 @@ def train(args: argparse.Namespace) -> None:
 
     model = zoo.build(name, data.input_shape, data.num_classes, seed=recipe.seed, **options)
     dataset = Path(data.config["name"]).name
-    output = Path(args.output or command.run_directory(f"runs/{dataset}-{name}", run_config(model, data, recipe)))
+    output = Path(
+        args.output
+        or command.run_directory(f"runs/{dataset}-{name}", run_config(model, data, recipe, with_content=True))
+    )
     begun = "loading" if (output / "result.json").exists() else "continuing" if (output / "state.npz").exists() else ""
     parameters = f"({model.count_params():,} parameters)"
     print(f"{begun or 'training'} {name} {parameters} on {dataset}: {len(data.train):,} examples, {output}")

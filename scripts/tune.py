@@ -60,6 +60,8 @@ def tune(args: argparse.Namespace) -> None:
     recipe = command.recipe_from(args)
     fixed = {name: [value] for name, value in command.model_options(args).items()}
     values = {name: parse_values(name, text) for name, text in command.assignments(args.values, "--values").items()}
+    if twice := sorted(set(fixed) & set(values)):
+        raise zoo.UsageError(f"{twice[0]} is in --set and in --values; leave it out of one")
     data = command.load_data(args)
     if fixed:
         from tuning.spaces import default_values

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tuning.task import model_path
+from tuning.task import model_path, state_path
 from zoo import storage
 from zoo.errors import ZooError
 
@@ -34,10 +34,15 @@ class Checkpoints:
     def __init__(self, directory: str | os.PathLike[str], *, direction: str, keep_best: int) -> None:
         self.directory, self._direction, self._keep_best = Path(directory), direction, keep_best
 
-    def threshold(self, trials: dict[int, dict[str, Any]]) -> float | None:
-        """The score that a trial must beat for its model to be kept; `None` while any will do."""
+    def threshold(self, trials: dict[int, dict[str, Any]]) -> tuple[float, int] | None:
+        """(score, number) of the trial that another must beat for its model to be kept; `None` while any will do."""
         best = ranked(trials, self._direction)[: self._keep_best]
-        return best[-1]["score"] if len(best) == self._keep_best else None
+        return (best[-1]["score"], best[-1]["number"]) if len(best) == self._keep_best else None
+
+    def forget(self, number: int) -> None:
+        """Deletes the states of a trial that is to begin again."""
+        for file in (self.directory / "states").glob(f"{state_path('', number, 0).stem[:-1]}*"):
+            file.unlink(missing_ok=True)
 
     def prune(self, trials: dict[int, dict[str, Any]], *, running: Collection[int], resumable: Collection[int]) -> None:
         """Deletes what nobody needs any more.

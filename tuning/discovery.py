@@ -9,6 +9,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras_tuner
 
+from tuning.parameters import declare
 from tuning.spaces import ModelSpace, space
 from zoo.errors import UsageError
 from zoo.training.recipe import Recipe
@@ -67,7 +68,8 @@ def discover(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperParameters:
     """
     found = keras_tuner.HyperParameters()
     if isinstance(hypermodel, ModelSpace):
-        hypermodel.choose(found)
+        for name, what in hypermodel.parameters.items():  # not chosen: the first of all values may be no recipe
+            declare(found, name, what)
     else:
         try:
             hypermodel.declare_hyperparameters(found)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from zoo import storage
-from zoo.errors import UsageError, ZooError, changes
+from zoo.errors import SaveError, UsageError, ZooError, changes
 
 FILE_NAME = "journal.jsonl"
 
@@ -58,9 +58,12 @@ class Journal:
         """Adds one record and waits until it is on the disk."""
         text = _canonical(as_plain(record))
         line = f'{{"crc32": "{_checksum(text)}", "record": {text}}}\n'
-        self._file.write(line.encode("utf-8"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(line.encode("utf-8"))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise SaveError(f"{self._file.name} cannot be written: {error.strerror or error}") from error
         if record["kind"] == "trial":
             self.trials[record["number"]] = as_plain(record)
 

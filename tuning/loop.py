@@ -106,6 +106,7 @@ class SearchLoop:
             del running[task.number]
             if outcome.status == "failed" and self.attempts.get(task.number, 0) < self.retries:
                 self.attempts[task.number] = self.attempts.get(task.number, 0) + 1
+                self.checkpoints.forget(task.number)
                 self.journal.append({"kind": "retried", "number": task.number, "reason": outcome.reason})
                 waiting.append(task)
                 continue

@@ -69,10 +69,11 @@ def make_plan(
 ) -> Plan:
     """From the arguments of `tuning.search`, with their defaults filled in; see there for the errors."""
     by_rungs = method in RUNGS
+    last_rung = max_epochs if by_rungs else getattr(method, "max_epochs", None)
     epochs = None if by_rungs else max_epochs
     aim = method.objective if isinstance(method, keras_tuner.Oracle) and method.objective is not None else objective
     setting = _setting(model, data, values=values, recipe=recipe, objective=aim, epochs=epochs)
-    setting = dataclasses.replace(setting, folds=folds, repeats=repeats, max_epochs=max_epochs if by_rungs else None)
+    setting = dataclasses.replace(setting, folds=folds, repeats=repeats, max_epochs=last_rung)
     space = discovery.discover(setting.hypermodel)
     fields = list(getattr(setting.hypermodel, "recipe_fields", ()))
     if by_rungs and "epochs" in fields:
@@ -92,7 +93,7 @@ def make_plan(
         "folds": folds,
         "repeats": repeats,
         "max_trials": max_trials,
-        "max_epochs": max_epochs if by_rungs else None,  # else the recipe has it
+        "max_epochs": last_rung,  # where there are rungs; else the recipe has it
     }
     return Plan(setting, _oracle(method, space, setting, max_epochs, seed), header)
 
@@ -112,6 +113,7 @@ def _oracle(
             "the oracle was asked before; give a new one, the search's folder has what became of its trials"
         )
     method.objective, method.verbose = aim, 0
+    method.max_consecutive_failed_trials = sys.maxsize  # else three of them end the search
     method.update_space(space)
     return method
 

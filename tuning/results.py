@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tuning import checkpoints, plots
+from tuning import checkpoints, plots, tables
 from tuning.journal import read_journal
 from tuning.parameters import decode
 from tuning.task import model_path
@@ -21,11 +21,6 @@ from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
-
-_TUNER = "tuner/"  # how Keras Tuner's own entries among the values begin (rung, bracket, parent of a promotion)
-_TRIAL_COLUMNS = ("trial", "status", "score", "score_std", "epochs", "seconds", "attempts")
-_RUN_COLUMNS = ("trial", "fold", "repeat", "seed", "score", "epochs", "seconds")
-_EPOCH_COLUMNS = ("trial", "fold", "repeat", "bracket", "rung", "epoch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,36 +72,12 @@ class SearchResult:
         column already is `value/NAME`, such a metric `metric/NAME`. `tuner/...` columns tell Hyperband's brackets, rungs
         and promotions; a promoted trial counts its own epochs and seconds only.
         """
-        records = self._records()
-        reserved = {*_TRIAL_COLUMNS, "reason"}
-        metrics = [_renamed(record["metrics"], reserved, "metric/") for record in records]
-        shown = list(dict.fromkeys(name for row in metrics for name in row))
-        values = [_renamed(record["values"], {*reserved, *shown}, "value/") for record in records]
-        names = sorted(dict.fromkeys(name for row in values for name in row), key=lambda name: name.startswith(_TUNER))
-        rows = []
-        for record, chosen, measured in zip(records, values, metrics, strict=True):
-            scores = pd.Series([run["score"] for run in record.get("runs", ())], dtype=float)
-            first = {name: record.get(name) for name in _TRIAL_COLUMNS}
-            first |= {"trial": record["number"] + 1, "score_std": scores.std(), "attempts": record.get("attempts", 1)}
-            decoded = {name: decode(value) for name, value in chosen.items()}
-            rows.append({**first, **decoded, **measured, "reason": record["reason"]})
-        table = _frame(rows, [*_TRIAL_COLUMNS, *names, *shown, "reason"])
-        table["score"] = table["score"].astype(float)
-        several = any(len(record.get("runs", ())) > 1 for record in records)
-        unused = {"score_std": not several, "attempts": not (table["attempts"] > 1).any()}
-        return table.drop(columns=[name for name, absent in unused.items() if absent])
+        return tables.trials_table(self._records())
 
     @functools.cached_property
     def runs(self) -> pd.DataFrame:
         """One row a trial, fold and repeat: trial (from 1), fold, repeat, seed, score, epochs, seconds, its metrics."""
-        rows, names = [], {}
-        for record in self._records():
-            for run in record.get("runs", ()):
-                metrics = _renamed(run.get("metrics", {}), _RUN_COLUMNS, "metric/")
-                names.update(metrics)
-                first = {name: run.get(name) for name in _RUN_COLUMNS}
-                rows.append({**first, "trial": record["number"] + 1, **metrics})
-        return _frame(rows, [*_RUN_COLUMNS, *names])
+        return tables.runs_table(self._records())
 
     @functools.cached_property
     def epochs(self) -> pd.DataFrame:
@@ -114,19 +85,7 @@ class SearchResult:
 
         Epochs are counted from 0 through the trials that a promoted one continues; its own are listed, not theirs.
         """
-        rows: list[dict[str, Any]] = []
-        names: dict[str, None] = {}
-        for record in self._records():
-            stage = {"bracket": record["values"].get("tuner/bracket"), "rung": record["values"].get("tuner/round")}
-            for run in record.get("runs", ()):
-                curve = {"epoch": [], **(run.get("curve") or {})}
-                measures = _renamed(curve, set(_EPOCH_COLUMNS) - {"epoch"}, "metric/")
-                names.update(dict.fromkeys(measures))
-                first = {"trial": record["number"] + 1, "fold": run.get("fold"), "repeat": run.get("repeat"), **stage}
-                for i in range(max(map(len, measures.values()))):
-                    rows.append({**first, **{name: values[i] for name, values in measures.items() if i < len(values)}})
-        table = _frame(rows, list(dict.fromkeys([*_EPOCH_COLUMNS, *names])))
-        return table.drop(columns=[name for name in ("bracket", "rung") if table[name].isna().all()])
+        return tables.epochs_table(self._records())
 
     @property
     def best_trial(self) -> dict[str, Any]:
@@ -152,7 +111,7 @@ class SearchResult:
     def best_values(self) -> dict[str, Any]:
         """The hyper-parameters of the best trial: builder options and recipe fields for a model of the catalog."""
         values = self.best_trial["values"]
-        return {name: decode(value) for name, value in values.items() if not name.startswith(_TUNER)}
+        return {name: decode(value) for name, value in values.items() if not name.startswith("tuner/")}
 
     @property
     def best_options(self) -> dict[str, Any]:
@@ -162,11 +121,15 @@ class SearchResult:
 
     @property
     def best_recipe(self) -> Recipe:
-        """The recipe that the best trial was trained by; its epochs are those of a promoted trial's parents too."""
+        """The recipe that the best trial was trained by; its epochs are those of a promoted trial's parents too.
+
+        With rungs and a schedule, a trial may have stopped before the schedule's end; the recipe then has all its epochs.
+        """
         best, fields = self.best_trial, self.header["recipe_fields"]
         chosen = {name: value for name, value in self.best_values.items() if name in fields}
         if "tuner/epochs" in best["values"]:
-            chosen["epochs"] = best["values"]["tuner/epochs"]
+            of_schedule = self.header["max_epochs"] if self.header["recipe"]["schedule"] is not None else None
+            chosen["epochs"] = of_schedule or best["values"]["tuner/epochs"]
         base: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.header["recipe"].items()}
         return dataclasses.replace(Recipe(**base), **chosen)
 
@@ -210,7 +173,7 @@ class SearchResult:
         return plots.save(plots.best_so_far(self, against=("trial", "seconds", "epochs")), path)
 
     def plots(self, directory: str | os.PathLike[str]) -> list[Path]:
-        """Draws every picture of `tuning.plots` that this search has something for, as PNG files of their names."""
+        """Draws every picture of `tuning.plots.PLOTS` that this search has something for, as PNG files of their names."""
         return plots.save_all(self, Path(directory))
 
     def write(self) -> None:
@@ -256,13 +219,3 @@ def load_result(directory: str | os.PathLike[str]) -> SearchResult:
     """
     header, trials = read_journal(directory)
     return SearchResult(Path(directory), header, trials)
-
-
-def _renamed(members: Mapping[str, Any], taken: Iterable[str], prefix: str) -> dict[str, Any]:
-    """The members, those whose names are taken under a prefix."""
-    taken = set(taken)
-    return {prefix + name if name in taken else name: member for name, member in members.items()}
-
-
-def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=columns)

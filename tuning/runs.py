@@ -20,13 +20,14 @@ import zoo
 from tuning.reuse import Programs
 from tuning.task import Setting, TrialTask, state_path
 from zoo.data.splits import DataSplits
-from zoo.errors import UsageError
+from zoo.errors import UsageError, ZooError
 from zoo.training.fused_updates import forget_traces
 from zoo.training.phase import PhaseRun
 from zoo.training.program import Program
 from zoo.training.recipe import Recipe
 from zoo.training.records import EpochRecords
 from zoo.training.state import State
+from zoo.training.trainer import check_fit
 
 OnEpochs = Callable[[float, float | None], None]  # (epochs done, a fraction within one; the objective or None)
 
@@ -115,6 +116,10 @@ class SpaceRunner:
         """Epochs of a trial of which nothing else is asked."""
         return int(self._space.choose(hp)[1].epochs)
 
+    def seed(self, hp: keras_tuner.HyperParameters) -> int:
+        """The seed of a trial's first repeat."""
+        return int(self._space.choose(hp)[1].seed)
+
     def run(self, hp: keras_tuner.HyperParameters, run: Run, first_epoch: int) -> RunResult:
         """Trains from the beginning, or from where the run or its parent was paused."""
         options, recipe = self._space.choose(hp)
@@ -169,12 +174,13 @@ class _Watch(keras.callbacks.Callback):
 
 def _train(program: Program, run: Run, recipe: Recipe, objective: str) -> tuple[dict[str, float], EpochRecords, float]:
     """Trains a program until the run's last epoch; gives the measures, the records and the run's own seconds."""
-    started, state, earlier = time.monotonic(), None, 0.0
-    if run.state.exists():
-        state = State.load(run.state)
+    started, earlier = time.monotonic(), 0.0
+    check_fit(program.model, run.data, [recipe])
+    state = _state(run.state)
+    if state is not None:
         earlier = state.facts["seconds"]
-    elif run.parent_state is not None and run.parent_state.exists():  # without it, the epochs are made again
-        state = State.load(run.parent_state)
+    else:
+        state = _state(run.parent_state)
     records = EpochRecords()
     phase = PhaseRun(program, run.data, recipe, records, state=state)
     watch = _Watch(objective, run.on_epochs, len(records.epochs))
@@ -187,6 +193,16 @@ def _train(program: Program, run: Run, recipe: Recipe, objective: str) -> tuple[
     phase.fit([watch, saver], until=run.epochs)
     metrics = {k: float(v) for k, v in phase.summary(recipe)["metrics"].items() if k != "epochs"}
     return metrics, records, earlier + time.monotonic() - started
+
+
+def _state(path: Path | None) -> State | None:
+    """A saved state; `None` where there is none or a damaged one: its epochs are made again, with the same result."""
+    if path is None or not path.exists():
+        return None
+    try:
+        return State.load(path)
+    except ZooError:
+        return None
 
 
 class HyperModelRunner:
@@ -207,6 +223,10 @@ class HyperModelRunner:
         """Epochs of a trial of which nothing else is asked."""
         return self._setting.recipe.epochs
 
+    def seed(self, hp: keras_tuner.HyperParameters) -> int:
+        """The seed of a trial's first repeat."""
+        return self._setting.recipe.seed
+
     def run(self, hp: keras_tuner.HyperParameters, run: Run, first_epoch: int) -> RunResult:
         """Builds, fits from `first_epoch` on if a parent's state is there, else from the beginning."""
         started, recipe = time.monotonic(), self._setting.recipe
@@ -216,10 +236,10 @@ class HyperModelRunner:
             raise UsageError(f"a build function must return a compiled keras.Model. Received: {type(model).__name__}")
         if model.optimizer is not None:
             forget_traces(model.optimizer)  # or every trial's graph would be kept
-        first = 0
-        if run.parent_state is not None and run.parent_state.exists():
+        first, state = 0, _state(run.parent_state)
+        if state is not None:
             first = first_epoch
-            _put_weights(model, State.load(run.parent_state))
+            _put_weights(model, state)
         train, validation = run.data.train, run.data.validation
         batches = train.batches(
             recipe.batch_size,

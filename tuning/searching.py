@@ -62,7 +62,8 @@ def search(
             `(hp) -> compiled keras.Model` or a `HyperModel`; these two are fitted on batches of (inputs, int labels).
         data: `zoo.DataSplits`, or what `zoo.train` takes for it. Its test split is never touched.
         method: "grid" (every cell once, the last parameter changing fastest), "random", "halving", "hyperband",
-            "bayesian", "gp", "genetic" or "swarm" (see `tuning.oracles`), or an oracle of Keras Tuner that was not asked yet.
+            "bayesian", "gp", "genetic" or "swarm" (see `tuning.oracles`), or an oracle of Keras Tuner that was not asked yet
+            (with a `seed`, or the search cannot be resumed).
         values: the space of a named model, see `tuning.space`; `None` for its default space.
         recipe: how to train. A model of your own compiles itself: of the recipe it gets batch_size, epochs, shuffle,
             augment, drop_remainder and seed.

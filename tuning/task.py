@@ -51,7 +51,7 @@ class TrialTask:
         initial_epoch: epochs of the trial that this one continues.
         parent: number of the paused trial that this one continues, or `None`.
         pause: whether the state at the end is kept, so that another trial can continue it.
-        better_than: the model is kept when the score beats this; `None` keeps it anyway.
+        better_than: (score, number) of the trial that this one must beat for its model to be kept; `None` keeps it anyway.
         keep_model: whether a model is kept at all.
     """
 
@@ -62,7 +62,7 @@ class TrialTask:
     initial_epoch: int = 0
     parent: int | None = None
     pause: bool = False
-    better_than: float | None = None
+    better_than: tuple[float, int] | None = None
     keep_model: bool = True
 
 
@@ -125,6 +125,9 @@ def state_path(folder: str | os.PathLike[str], number: int, run: int) -> Path:
     return Path(folder) / "states" / f"trial-{number:04d}-{run}.npz"
 
 
-def is_better(score: float, best: float | None, direction: str) -> bool:
-    """Whether `score` beats `best`; a tie does not, so that the first of equals stays."""
-    return best is None or (score > best if direction == "max" else score < best)
+def is_kept(score: float, task: TrialTask, direction: str) -> bool:
+    """Whether a trial's score is good enough for its model to be kept; of equals the first one asked is better."""
+    if task.better_than is None:
+        return True
+    best, number = task.better_than
+    return (score > best if direction == "max" else score < best) or (score == best and task.number < number)

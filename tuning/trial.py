@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tuning.task import Setting, TrialOutcome, TrialProgress, TrialTask, is_better, model_path
+from tuning.task import Setting, TrialOutcome, TrialProgress, TrialTask, is_kept, model_path
 from zoo import storage
 from zoo.data.folds import stratified_folds
 from zoo.errors import SaveError
@@ -117,7 +117,7 @@ class TrialRunner:
                     so_far = before * each + max(0.0, done - task.initial_epoch)
                     on_progress(TrialProgress(task.number, so_far, count * each, score))
 
-            seed = setting.recipe.seed + repeat
+            seed = self._runner.seed(hp) + repeat
             run = make_run(setting, task, number, self._folds[fold], seed, epochs, on_epochs)
             result = self._runner.run(hp, run, task.initial_epoch)
             results.append(({"fold": fold, "repeat": repeat, "seed": seed}, result))
@@ -153,7 +153,7 @@ class TrialRunner:
     def _keep(self, result: RunResult, outcome: TrialOutcome, task: TrialTask) -> TrialOutcome:
         """Saves the model of a trial of one run that is good enough."""
         assert outcome.score is not None
-        if not task.keep_model or not is_better(outcome.score, task.better_than, self._setting.direction):
+        if not task.keep_model or not is_kept(outcome.score, task, self._setting.direction):
             return outcome
         model, path = result.make_model(), model_path(task.folder, task.number)
         try:

@@ -135,15 +135,17 @@ class DirectoryLock:
             raise LockedError(
                 f"{self.directory} is in use by {self._describe_holder()}; wait for it or choose another directory"
             ) from None
-        write_json(
-            self._holder,
-            {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "command": " ".join(sys.argv)[:500],
-                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-            },
-        )
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": " ".join(sys.argv)[:500],
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        try:
+            write_json(self._holder, holder)
+        except BaseException:  # a full disk: whoever keeps the exception would keep the lock
+            self._lock.release()
+            raise
         return self
 
     def __exit__(

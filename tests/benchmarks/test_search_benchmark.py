@@ -3,6 +3,7 @@
 Nothing here asserts on wall time.
 """
 
+import itertools
 import json
 import os
 import re
@@ -48,7 +49,8 @@ if spec["entry"][0] == "optuna":
 with open({log!r}, "a") as log: log.write(f"{{spec['entry'][0]}}{{spec['seed']}} ")
 say(event="turn", seconds=0.5 + spec["seed"], worked=0.0, resident=100.0, peak=200.0)
 assert sys.stdin.readline() == "go\\n"
-trials = [dict(values=cell, score=0.5, epochs=task.epochs) for cell in search_tasks.product(task.space)]
+cells = [dict(zip(task.space, cell)) for cell in itertools.product(*task.space.values())]
+trials = [dict(values=cell, score=0.5, epochs=task.epochs) for cell in cells]
 if spec["entry"][1] == "bfloat16":
     trials[-1]["epochs"] = 0
 say(event="end", trials=trials, curve=[], workers=[], traces=None, signatures=None)
@@ -146,7 +148,8 @@ def fakes(tmp_path, monkeypatch):
 
 def test_a_race_goes_forth_and_back_and_refuses_what_was_not_trained(fakes):
     lines = []
-    ours, stock, broken, lazy = search_race.race("softmax", rounds=3, quick=True, say=lines.append)
+    everyone = tuple(search_tasks.CONTESTANTS)
+    ours, stock, broken, lazy = search_race.race("softmax", rounds=3, quick=True, engines=everyone, say=lines.append)
     assert fakes.read_text().split() == ["ours0", "stock0", "stock0", "stock1", "ours1", "ours2", "stock2"]
     assert (ours.seconds, ours.median, ours.trials, ours.epochs, ours.best) == ([0.5, 1.5, 2.5], 1.5, 4, 4, 0.5)
     assert ours.resident == [100.0] * 3
@@ -158,6 +161,12 @@ def test_a_race_goes_forth_and_back_and_refuses_what_was_not_trained(fakes):
     text = search_document.write([], found, quick=True, minutes=1.0)
     assert "failed: it broke" in text
     assert "not judged" in text
+
+
+def test_only_the_chosen_engines_take_part(fakes):
+    results = search_race.race("softmax", rounds=1, quick=True, engines=("stock",), say=str)
+    assert [result.entry.contestant for result in results] == ["stock", "stock"]
+    assert set(fakes.read_text().split()) == {"stock0"}
 
 
 def test_missing_packages_and_data_are_named_and_are_no_failure(monkeypatch, tmp_path):
@@ -172,7 +181,7 @@ def test_missing_packages_and_data_are_named_and_are_no_failure(monkeypatch, tmp
 
 def test_check_counts_cells_and_epochs():
     task = search_tasks.TASKS["softmax"].shortened()
-    cells = search_tasks.product(task.space)
+    cells = [dict(zip(task.space, cell, strict=True)) for cell in itertools.product(*task.space.values())]
     search_race.check(task, Entry("ray"), Found([Trial(cell, 0.5, 1) for cell in cells]))
     with pytest.raises(ChildError, match="5 epochs"):
         search_race.check(task, Entry("ray"), Found([Trial(cell, 0.5, 1) for cell in [*cells, cells[0]]]))
@@ -227,7 +236,7 @@ def test_targets_are_ratios_of_medians():
         assert found[claim].is_met is met
     unknown = [target for claim, target in found.items() if claim not in expected]
     assert all(target.measured is None and target.is_met is None for target in unknown)
-    assert len(found) == 10
+    assert len(found) == 11
 
 
 def test_best_cell_is_by_the_mean_over_repeats():
@@ -259,7 +268,7 @@ def test_document_warns_of_a_busy_machine():
 
 
 @pytest.mark.parametrize(("max_epochs", "cost"), [(1, (1, 1)), (3, (6, 11)), (9, (23, 75)), (27, (70, 375))])
-def test_hyperband_cost_is_that_of_keras_tuner(max_epochs, cost):
+def test_budget_of_hyperband_is_that_of_keras_tuner(max_epochs, cost):
     keras_tuner = pytest.importorskip("keras_tuner")
     hp = keras_tuner.HyperParameters()
     hp.Float("x", 0, 1)
@@ -274,7 +283,8 @@ def test_hyperband_cost_is_that_of_keras_tuner(max_epochs, cost):
                 before = oracle._get_epochs(bracket, rung - 1) if rung else 0
                 trials, epochs = trials + size, epochs + size * (oracle._get_epochs(bracket, rung) - before)
         assert (trials, epochs) == cost
-    assert search_tasks.hyperband_cost(max_epochs) == cost
+    task = search_tasks.dataclasses.replace(search_tasks.TASKS["hyperband"], epochs=max_epochs)
+    assert (task.trials, task.budget) == cost
 
 
 @pytest.mark.parametrize("name", list(search_tasks.TASKS))

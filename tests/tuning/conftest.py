@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from tuning import executors
-from tuning.task import TrialOutcome, TrialTask, is_better, model_path, state_path
+from tuning.task import TrialOutcome, TrialTask, is_kept, model_path, state_path
 from zoo.storage import sha256_of_file
 
 
@@ -61,7 +61,7 @@ class FakeExecutor:
         numbers = [v for k, v in values.items() if isinstance(v, float | int) and not k.startswith("tuner/")]
         score = math.sin(1000 * math.fsum(numbers)) + 0.01 * (task.epochs or 0)
         sha256 = None
-        if is_better(score, task.better_than, "max"):
+        if is_kept(score, task, "max"):
             sha256 = sha256_of_file(self.write(model_path(task.folder, task.number), f"trial {task.number}"))
         metrics = {"val_accuracy": score, "loss": -score}
         return TrialOutcome("completed", score, metrics, epochs=epochs, seconds=0.5, model_sha256=sha256)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_tuning_results import header, record, run, written
+from search_records import header, record, run, written
 
-from tuning import plots
-from tuning.importance import Dimension, dimensions, permutation_importance, positions
+from tuning import parameter_plots, plots
+from tuning.dimensions import Dimension, dimensions, positions
+from tuning.importance import permutation_importance
 from tuning.results import SearchResult
 from zoo.errors import ZooError
 from zoo.training.curves import BEST
@@ -87,7 +88,7 @@ def test_what_a_search_has_nothing_for_is_left_out(tmp_path):
         with pytest.raises(ZooError, match=r"all 1 trials failed|needs at least 8"):
             draw(failed)
     with pytest.raises(ZooError, match="all have the same values"):
-        plots.parallel_coordinates(written(tmp_path / "same", [record(n, 0.5 + n) for n in range(3)]))
+        parameter_plots.parallel_coordinates(written(tmp_path / "same", [record(n, 0.5 + n) for n in range(3)]))
 
 
 def test_best_so_far_takes_trials_as_they_ended(tmp_path):
@@ -105,7 +106,7 @@ def test_best_so_far_takes_trials_as_they_ended(tmp_path):
 
 def test_parallel_coordinates_draw_completed_trials_with_the_best_on_top(tmp_path):
     result = mixed(tmp_path)
-    axes = plots.parallel_coordinates(result).axes[0]
+    axes = parameter_plots.parallel_coordinates(result).axes[0]
     drawn = [line for line in axes.get_lines() if len(line.get_xdata()) == 6]  # learning rate ... units, objective
     assert len(drawn) == (result.table["status"] == "completed").sum() + 1
     (best,) = lines(axes, BEST)
@@ -117,7 +118,7 @@ def test_parallel_coordinates_draw_completed_trials_with_the_best_on_top(tmp_pat
 
 
 def test_objective_against_has_a_panel_a_parameter_on_its_scale(tmp_path):
-    figure = plots.objective_against(mixed(tmp_path))
+    figure = parameter_plots.objective_against(mixed(tmp_path))
     shown = {axes.get_xlabel(): axes for axes in figure.axes if axes.axison}
     assert list(shown) == ["learning_rate", "optimizer", "momentum", "layers", "units"]
     ticks = [tick.get_text() for tick in shown["learning_rate"].get_xticklabels()]
@@ -140,7 +141,7 @@ def test_a_diverged_trial_does_not_flatten_the_others(tmp_path):
     scores = [*np.linspace(0.2, 0.6, 20).tolist(), 1e9]
     records = [record(n, s, {"l2": 0.1 * n}, runs=[run(s, name="val_loss")]) for n, s in enumerate(scores)]
     result = written(tmp_path, records, objective="val_loss", direction="min")
-    for draw in (plots.objective_against, plots.learning_curves, plots.best_so_far):
+    for draw in (parameter_plots.objective_against, plots.learning_curves, plots.best_so_far):
         assert draw(result).axes[0].get_ylim()[1] < 5
 
 

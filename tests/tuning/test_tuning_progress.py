@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning import progress
-from tuning.progress import SearchProgress, trial_line
+from tuning import progress, status
+from tuning.progress import SearchProgress
+from tuning.status import trial_line
 from tuning.task import TrialProgress
 
 
@@ -166,27 +167,27 @@ def test_a_broken_output_never_ends_the_search(monkeypatch):
 
 def test_the_time_left(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(status.time, "monotonic", lambda: now[0])
     live = shown(total=5)
-    assert live.left() == "left ?"
+    assert live.status.time_left() == "left ?"
     live.started(0)
     live.started(1)
     now[0] += 10
     live.on_progress(TrialProgress(0, 1, 4))  # 40 s in all
     live.on_progress(TrialProgress(1, 2, 4))  # 20 s
-    assert live.seconds_left() == pytest.approx((30 + 10 + 3 * 30) / 2)  # two at a time
+    assert live.status.seconds_left() == pytest.approx((30 + 10 + 3 * 30) / 2)  # two at a time
     live._verbose = False
-    live.total = None
-    assert live.left() == "left ?"
+    live.status.total = None
+    assert live.status.time_left() == "left ?"
 
 
 def test_a_search_that_was_resumed_waits_for_its_own_trials(monkeypatch):
     monkeypatch.setattr(progress, "print", lambda *args, **kwargs: None, raising=False)
     live = shown(total=10, done=6)
-    assert live.seconds_left() is None
+    assert live.status.seconds_left() is None
     live.finished(trial(6), 0.5)
-    assert live.seconds_left() == pytest.approx(3 * 2.0)
-    assert live.left() == "left 0:00:06"
+    assert live.status.seconds_left() == pytest.approx(3 * 2.0)
+    assert live.status.time_left() == "left 0:00:06"
 
 
 steps = st.lists(st.tuples(st.sampled_from(["started", "progress", "finished"]), st.integers(0, 4), st.floats(0, 3)))
@@ -204,9 +205,9 @@ def test_any_order_of_events_counts_what_finished(events, total):
         else:
             live.finished(trial(number), 0.5)
     assert live._verbose
-    assert live.done == sum(kind == "finished" for kind, _, _ in events)
-    assert (live.seconds_left() or 0) >= 0
-    assert "\n" not in live.status()
+    assert live.status.done == sum(kind == "finished" for kind, _, _ in events)
+    assert (live.status.seconds_left() or 0) >= 0
+    assert "\n" not in live.status.summary()
 
 
 def test_a_real_terminal(tmp_path):

@@ -70,11 +70,11 @@ def test_a_trial_is_a_function_of_its_values(digits, tmp_path):
 
 def test_our_space_takes_epochs_and_saves_what_is_better(blobs, tmp_path):
     setting = setting_for(tuning.space("softmax", blobs.input_shape, blobs.num_classes), blobs)
-    task = task_for(setting, folder=tmp_path, epochs=1, keep_model=True, better_than=1.0)
+    task = task_for(setting, folder=tmp_path, epochs=1, keep_model=True, better_than=(1.0, 9))
     worse = run_trial(setting, task)
     assert worse.model_sha256 is None
     assert not model_path(tmp_path, 0).exists()
-    better = run_trial(setting, dataclasses.replace(task, epochs=3, better_than=-1.0))
+    better = run_trial(setting, dataclasses.replace(task, epochs=3, better_than=(-1.0, 9)))
     assert better.epochs == 3
     assert better.model_sha256 == sha256_of_file(model_path(tmp_path, 0))
 

@@ -22,8 +22,7 @@ from tuning.task import Setting, TrialTask, state_path
 from zoo.errors import SaveError, ZooError
 from zoo.storage import atomic_path
 
-_LISTEN = 5.0  # seconds that an actor waits for news before it says that there are none
-_LOOK = 60.0  # seconds to look for a file
+_LISTEN, _LOOK = 5.0, 60.0  # seconds that an actor may take to say that there is no news; to look for a file
 
 
 class Actor:
@@ -70,7 +69,7 @@ class Actor:
 
     def _drain(self) -> list[Message]:
         news = []
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(queue.Empty):  # which two threads may find
             while True:
                 news.append(self._news.get_nowait())
         return news
@@ -134,9 +133,8 @@ class RayWorker:
             raise WorkerLost(text.splitlines()[-1].partition(" Some common causes")[0], text) from None
         return messages
 
-    def words(self) -> str:
-        """Nothing: Ray keeps what its workers write."""
-        return ""
+    def words(self) -> str:  # noqa: D102
+        return ""  # Ray keeps what its workers write
 
     def end(self) -> None:
         """Kills the actor."""
@@ -195,7 +193,7 @@ class RayExecutor(PooledExecutor[RayWorker]):
         self._ray: Any = ray  # its types know no concurrency groups
         self._address = address
         self._owns_ray = False
-        self._parts: list[Any] | None = pack(setting)
+        self._parts: Any = pack(setting)
         self._setting: Any = None  # its reference
         self._runs = setting.folds * setting.repeats
         self._actor: Any = None
@@ -212,7 +210,6 @@ class RayExecutor(PooledExecutor[RayWorker]):
             self._connect()
         cpus = max(1, cores() // self.capacity) if self._owns_ray and self._address is None else 1
         gpus = self._ray.cluster_resources().get("GPU", 0) / self.capacity
-        assert self._parts is not None
         self._setting = self._ray.put([np.frombuffer(part, np.uint8) for part in self._parts])
         self._parts = None
         self._actor = self._ray.remote(
@@ -250,4 +247,3 @@ class RayExecutor(PooledExecutor[RayWorker]):
         self._setting = self._actor = None
         if self._owns_ray:
             self._ray.shutdown()
-            self._owns_ray = False

@@ -24,7 +24,7 @@ def stratified_folds(data: DataSplits, folds: int, *, seed: int = 0) -> list[Dat
         seed: decides the division.
 
     Raises:
-        UsageError: a stream, or a class with fewer examples than folds.
+        UsageError: a stream, a class with fewer examples than folds, or uint8 pixels in one split and floats in the other.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -48,6 +48,11 @@ def _joined(first: Split, second: Split) -> Split:
     """The examples of two splits of the same kind, one after the other."""
     if first.labels is None or second.labels is None or first.stream is not None or second.stream is not None:
         raise UsageError("a stream cannot be divided into folds; load the data with in_memory=True")
+    if first.dtype != second.dtype or first.scaling != second.scaling:
+        raise UsageError(
+            "training and validation data are stored differently and cannot be divided into folds together. "
+            f"Received: {first.dtype} and {second.dtype}"
+        )
     store, rows = first.store, None
     if first.store is not None and second.store is not None:
         assert first.rows is not None

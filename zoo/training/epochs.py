@@ -124,17 +124,22 @@ class GraphEpochs:
         self._validations, self._on_progress = validations, on_progress
         self._order: Any = None
         self._metrics: list[np.ndarray] = []
+        self._idle_calls = 0
         self._steps = split.num_batches(self._recipe.batch_size, drop_remainder=self._recipe.drop_remainder)
         self.calls: int | None = self._steps if self._one_by_one else 1
 
     def skip_to(self, step: int, metrics: list[np.ndarray]) -> None:  # noqa: D102
         self.position, self._metrics = (self.position[0], step), metrics
+        self._idle_calls = step if self._one_by_one else 0  # `fit` counts the calls of a whole epoch
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         """Makes the next call's gradient steps; returns the epoch's metrics so far."""
         epoch, step = self.position
         if self._metrics:
             self._restore_metrics()
+        if self._idle_calls:
+            self._idle_calls -= 1
+            return dict(self._model.get_metrics_result())
         end = step + 1 if self._one_by_one else self._steps
         logs: dict[str, Any] = {}
         while step < end and not (logs and self._model.stop_training):  # as `fit`, which looks after a call

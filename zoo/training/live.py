@@ -93,10 +93,13 @@ class LiveValues:
         weights = tf.convert_to_tensor(weights)
         total = tf.zeros([], weights.dtype)
         if "l1" in self._options:
-            total += tf.cast(self._values["l1"], weights.dtype) * tf.reduce_sum(tf.abs(weights))
+            total += self._times("l1", tf.reduce_sum(tf.abs(weights)))
         if "l2" in self._options:
-            total += tf.cast(self._values["l2"], weights.dtype) * tf.reduce_sum(tf.square(weights))
+            total += self._times("l2", tf.reduce_sum(tf.square(weights)))
         return total
+
+    def _times(self, name: str, norm: tf.Tensor) -> tf.Tensor:
+        return tf.math.multiply_no_nan(norm, tf.cast(self._values[name], norm.dtype))  # none where the strength is 0
 
 
 def structure(options: Mapping[str, Any], recipe: Recipe, *, live: Collection[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ stopping, and the records so far. One mechanism for runs that were killed and fo
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import zipfile
@@ -140,6 +141,8 @@ class StateSaver(keras.callbacks.Callback):
         self._saved, self._interval = time.monotonic(), _SAVE_EVERY
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if logs is not None and not math.isfinite(logs.get("loss", 0.0)):
+            return  # nothing would come of it
         if self._pause_at is not None and (epoch + 1 == self._pause_at or self.model.stop_training):
             self.save()
         else:

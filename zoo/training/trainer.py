@@ -14,9 +14,9 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 import tensorflow as tf
 
-from zoo.data.splits import DataSplits, as_splits
+from zoo.data.splits import DataSplits, as_splits, content_sha256
 from zoo.errors import UsageError
-from zoo.training.compiling import make_loss, trainable_names
+from zoo.training.compiling import make_loss, set_trainable, trainable_names
 from zoo.training.phase import PhaseRun
 from zoo.training.program import Program
 from zoo.training.progress import ProgressBar
@@ -66,18 +66,20 @@ def train(
         raise UsageError(
             "call train outside of `with strategy.scope()`; the model knows the strategy it was built under"
         )
-    _check_fit(model, data, recipes)
-    config = run_config(model, data, recipes)
+    check_fit(model, data, recipes)
+    config = run_config(model, data, recipes, with_content=output_dir is not None)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(RunFolder(Path(output_dir), config)) if output_dir is not None else None
         if folder is not None and folder.is_finished:
-            return _loaded_into(model, folder.directory)
+            return _loaded_into(model, folder.directory, recipes)
         training = Training(records=EpochRecords(), folder=folder, callbacks=callbacks, verbose=verbose)
         state = folder.state() if folder is not None else None
         for phase, phase_recipe in enumerate(recipes):
-            if state is None or phase >= state.facts["phase"]:
-                training.run_phase(model, data, phase_recipe, phase, state)
-                state = None
+            if state is not None and phase < state.facts["phase"]:
+                set_trainable(model, phase_recipe.trainable)  # a later phase may leave frozen what this one froze
+                continue
+            training.run_phase(model, data, phase_recipe, phase, state)
+            state = None
         facts: dict[str, Any] = {**training.records.tables(), **training.summary}
         run = TrainingRun(
             model=model,
@@ -138,25 +140,34 @@ class Training:
         self.summary = run.summary(recipe)
 
 
-def run_config(model: keras.Model, data: DataSplits, recipe: Recipe | Sequence[Recipe]) -> dict[str, Any]:
-    """What a run folder's `config.json` says: data, model, recipes and versions, which reproduce the run."""
+def run_config(
+    model: keras.Model, data: DataSplits, recipe: Recipe | Sequence[Recipe], *, with_content: bool
+) -> dict[str, Any]:
+    """What a run folder's `config.json` says: data, model, recipes and versions, which reproduce the run.
+
+    `with_content` adds what the data hold, by which a folder knows its own; see `content_sha256`.
+    """
     return {
         "data": data.config,
+        **({"data_sha256": content_sha256(data)} if with_content else {}),
         "model": _model_config(model),
         "recipes": [r.as_config() for r in as_recipes(recipe)],
         "versions": versions(),
     }
 
 
-def _loaded_into(model: keras.Model, directory: Path) -> TrainingRun:
+def _loaded_into(model: keras.Model, directory: Path, recipes: Sequence[Recipe]) -> TrainingRun:
     """A finished run, its weights given to `model`."""
     run = load_run(directory)
+    for recipe in recipes:
+        set_trainable(model, recipe.trainable)
     model.set_weights(run.model.get_weights())
     run.model = model
     return run
 
 
-def _check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) -> None:
+def check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) -> None:
+    """Raises a UsageError when model, data and recipes do not belong together."""
     shape = getattr(model, "input_shape", None)
     if isinstance(shape, tuple) and shape[1:] != data.input_shape and None not in shape[1:]:
         raise UsageError(f"the model takes inputs of shape {shape[1:]}, the data have {data.input_shape}")

@@ -63,7 +63,13 @@ def test_the_folder_holds_what_is_promised(digits_run):
     assert list((folder / "tensorboard" / "train").glob("events.*"))
     assert list((folder / "tensorboard" / "validation").glob("events.*"))
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((folder / "config.json").read_text()).keys() == {"data", "model", "recipes", "versions"}
+    assert json.loads((folder / "config.json").read_text()).keys() == {
+        "data",
+        "data_sha256",
+        "model",
+        "recipes",
+        "versions",
+    }
     assert json.loads((folder / "result.json").read_text())["metrics"] == run.metrics
     columns = {
         "history": ["phase", "epoch", "loss", "data_loss", "accuracy"],

@@ -1,0 +1,71 @@
+"""The tables of a search, by trial, by run and by epoch: rows from the records of its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from tuning.parameters import decode
+
+_TUNER = "tuner/"  # how Keras Tuner's own entries among the values begin (rung, bracket, parent of a promotion)
+_TRIAL_COLUMNS = ("trial", "status", "score", "score_std", "epochs", "seconds", "attempts")
+_RUN_COLUMNS = ("trial", "fold", "repeat", "seed", "score", "epochs", "seconds")
+_EPOCH_COLUMNS = ("trial", "fold", "repeat", "bracket", "rung", "epoch")
+
+
+def trials_table(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a trial, see `SearchResult.table`."""
+    reserved = {*_TRIAL_COLUMNS, "reason"}
+    metrics = [_renamed(record["metrics"], reserved, "metric/") for record in records]
+    shown = list(dict.fromkeys(name for row in metrics for name in row))
+    values = [_renamed(record["values"], {*reserved, *shown}, "value/") for record in records]
+    names = sorted(dict.fromkeys(name for row in values for name in row), key=lambda name: name.startswith(_TUNER))
+    rows = []
+    for record, chosen, measured in zip(records, values, metrics, strict=True):
+        scores = pd.Series([run["score"] for run in record.get("runs", ())], dtype=float)
+        first = {name: record.get(name) for name in _TRIAL_COLUMNS}
+        first |= {"trial": record["number"] + 1, "score_std": scores.std(), "attempts": record.get("attempts", 1)}
+        decoded = {name: decode(value) for name, value in chosen.items()}
+        rows.append({**first, **decoded, **measured, "reason": record["reason"]})
+    table = pd.DataFrame(rows, columns=[*_TRIAL_COLUMNS, *names, *shown, "reason"])
+    table["score"] = table["score"].astype(float)
+    several = any(len(record.get("runs", ())) > 1 for record in records)
+    unused = {"score_std": not several, "attempts": not (table["attempts"] > 1).any()}
+    return table.drop(columns=[name for name, absent in unused.items() if absent])
+
+
+def runs_table(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a trial, fold and repeat, see `SearchResult.runs`."""
+    rows, names = [], {}
+    for record in records:
+        for run in record.get("runs", ()):
+            metrics = _renamed(run.get("metrics", {}), _RUN_COLUMNS, "metric/")
+            names.update(metrics)
+            first = {name: run.get(name) for name in _RUN_COLUMNS}
+            rows.append({**first, "trial": record["number"] + 1, **metrics})
+    return pd.DataFrame(rows, columns=[*_RUN_COLUMNS, *names])
+
+
+def epochs_table(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a trial, run and epoch, see `SearchResult.epochs`."""
+    rows: list[dict[str, Any]] = []
+    names: dict[str, None] = {}
+    for record in records:
+        stage = {"bracket": record["values"].get("tuner/bracket"), "rung": record["values"].get("tuner/round")}
+        for run in record.get("runs", ()):
+            curve = {"epoch": [], **(run.get("curve") or {})}
+            measures = _renamed(curve, set(_EPOCH_COLUMNS) - {"epoch"}, "metric/")
+            names.update(dict.fromkeys(measures))
+            first = {"trial": record["number"] + 1, "fold": run.get("fold"), "repeat": run.get("repeat"), **stage}
+            for i in range(max(map(len, measures.values()))):
+                rows.append({**first, **{name: values[i] for name, values in measures.items() if i < len(values)}})
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_EPOCH_COLUMNS, *names])))
+    return table.drop(columns=[name for name in ("bracket", "rung") if table[name].isna().all()])
+
+
+def _renamed(members: Mapping[str, Any], taken: Iterable[str], prefix: str) -> dict[str, Any]:
+    """The members, those whose names are taken under a prefix."""
+    taken = set(taken)
+    return {prefix + name if name in taken else name: member for name, member in members.items()}
