@@ -18,6 +18,7 @@ from search_tasks import Found, Job, Task, Trial
 import tuning
 import zoo
 from tuning.executors import inline
+from tuning.parameters import Choices, declare
 from tuning.spaces import ModelSpace
 from tuning.trial import TrialRunner
 
@@ -28,21 +29,15 @@ class CombinationSpace(ModelSpace):
     """A space that holds listed combinations of options and learning rates, and nothing between them."""
 
     def __init__(self, task: Task, data: zoo.DataSplits, recipe: zoo.Recipe, dtype: str) -> None:
-        names = dict.fromkeys(name for combination in task.combinations for name in combination)
-        values: dict[str, list[Any]] = {name: [] for name in names}
-        for combination in task.combinations:
-            for name, value in combination.items():
-                if value not in values[name]:
-                    values[name].append(value)
-        super().__init__(task.model, data.input_shape, data.num_classes, values=values, recipe=recipe)
-        self._combinations, self._dtype = task.combinations, dtype
-        self._indices = list(task.space["combination"])
+        super().__init__(task.model, data.input_shape, data.num_classes, values={}, recipe=recipe)
+        self.parameters = {"combination": Choices(tuple(task.space["combination"]))}
+        self._task, self._dtype = task, dtype
 
     def choose(self, hp: keras_tuner.HyperParameters) -> tuple[dict[str, Any], zoo.Recipe]:
         """The options and the recipe of one combination."""
-        chosen = dict(self._combinations[hp.Choice("combination", self._indices, ordered=False)])
-        fields = {name: chosen.pop(name) for name in self.recipe_fields}
-        return {**chosen, "dtype": self._dtype}, dataclasses.replace(self.recipe, **fields)
+        options = self._task.options({"combination": declare(hp, "combination", self.parameters["combination"])})
+        recipe = dataclasses.replace(self.recipe, learning_rate=options.pop("learning_rate"))
+        return {**options, "dtype": self._dtype}, recipe
 
 
 def load(job: Job) -> zoo.DataSplits:
@@ -62,6 +57,8 @@ def search(job: Job, data: zoo.DataSplits) -> Found:
         model, space = CombinationSpace(task, data, recipe, job.dtype), {}
     if task.method == "hyperband":
         space["max_epochs"] = task.epochs
+    else:
+        space["max_trials"] = task.cells  # all of them: a larger grid is a mistake, and is not to run for hours
     if job.entry.at_once > 1:
         space |= {"executor": "processes", "workers": job.entry.at_once}
     folder = job.folder / "search"

@@ -31,6 +31,7 @@ from search_targets import Measurements
 from search_tasks import Entry, Found, Job, Trial
 
 import zoo
+from tuning import discovery
 
 SCRIPT = Path(search.__file__)
 
@@ -332,6 +333,8 @@ def test_our_combinations_are_the_listed_ones():
     keras_tuner = pytest.importorskip("keras_tuner")
     task, data = search_tasks.TASKS["cnn"], zoo.load_dataset("digits", limit=100)
     space = search_ours.CombinationSpace(task, data, zoo.Recipe(optimizer="adam"), "mixed_bfloat16")
+    declared = discovery.discover(space).space
+    assert [(parameter.name, list(parameter.values)) for parameter in declared] == [("combination", list(range(6)))]
     for index, combination in enumerate(task.combinations):
         hp = keras_tuner.HyperParameters()
         hp.Fixed("combination", index)

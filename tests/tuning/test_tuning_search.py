@@ -117,6 +117,56 @@ def test_failed_trials_are_kept_with_their_reason(blobs, tmp_path, capsys):
     assert "exploded" in next(r["traceback"] for r in result.trials.values() if r["traceback"])
 
 
+def test_a_retry_begins_again(blobs, tmp_path):
+    values = {"learning_rate": [1e30], "l2": [0.1]}
+    options = {"method": "grid", "recipe": ONE_EPOCH, "max_epochs": 4, "folds": 2, "verbose": False}
+    with pytest.raises(ZooError, match="all 1 trials failed"):
+        tuning.search("softmax", blobs, values=values, directory=tmp_path, retries=2, **options)
+    (record,) = tuning.load_result(tmp_path).trials.values()
+    assert (record["attempts"], record["epochs"]) == (3, 1)
+
+
+@pytest.mark.parametrize("oracle", ["RandomSearchOracle", "GridSearchOracle", "HyperbandOracle"])
+def test_oracles_of_keras_tuner(blobs, tmp_path, oracle):
+    def search(directory, **more):
+        made = getattr(keras_tuner.oracles, oracle)(objective="val_accuracy", seed=3)
+        if oracle == "HyperbandOracle":
+            made.max_epochs = 3
+        elif oracle == "RandomSearchOracle":
+            made.max_trials = 6
+        return tuning.search(
+            "softmax", blobs, method=made, values=GRID, recipe=ONE_EPOCH, directory=directory, verbose=False, **more
+        )
+
+    whole = search(tmp_path / "whole")
+    assert len(whole.table) >= 4
+    search(tmp_path / "cut", max_trials=2)
+    assert comparable(search(tmp_path / "cut")).equals(comparable(whole))
+
+
+def test_three_failures_do_not_end_a_search(blobs, tmp_path):
+    oracle = keras_tuner.oracles.GridSearchOracle(objective="val_accuracy", seed=1)
+    values = {"optimizer": ["adam", "sgd"], "momentum": [0.5, 0.6, 0.7, 0.8]}
+    result = tuning.search(
+        "softmax", blobs, method=oracle, values=values, recipe=ONE_EPOCH, directory=tmp_path, verbose=False
+    )
+    assert list(result.table["status"]).count("failed") == 4
+    assert list(result.table["status"]).count("completed") == 4
+    with pytest.raises(UsageError, match="the oracle was asked before"):
+        tuning.search("softmax", blobs, method=oracle, values=values, directory=tmp_path / "x", verbose=False)
+
+
+def test_folds_repeats_and_their_tables(digits, tmp_path):
+    options = {"values": {"l2": [0.0, 0.1]}, "recipe": ONE_EPOCH, "folds": 3, "repeats": 2, "verbose": False}
+    result = tuning.search("softmax", digits, method="grid", directory=tmp_path, **options)
+    assert len(result.runs) == 2 * 6
+    means = result.runs.groupby("trial")["score"].mean()
+    assert list(means) == pytest.approx(list(result.table["score"]))
+    with pytest.raises(ZooError, match="retrain_best"):
+        result.best_model()
+    assert not (tmp_path / "models").exists()
+
+
 def test_when_every_trial_fails(blobs, tmp_path):
     values = {"parameter_budget": [1, 2], "units": [4]}
     with pytest.raises(ZooError, match="all 2 trials failed; the first: ") as error:

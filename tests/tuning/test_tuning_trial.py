@@ -13,7 +13,7 @@ import tuning
 import zoo
 from tuning.discovery import as_hypermodel, describe, discover
 from tuning.parameters import Range
-from tuning.task import Setting, TrialTask, model_path, state_path
+from tuning.task import Setting, TrialTask, is_kept, model_path, state_path
 from tuning.trial import TrialRunner
 from zoo.errors import SaveError, UsageError
 from zoo.storage import sha256_of_file
@@ -156,6 +156,9 @@ def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe):
         np.testing.assert_array_equal(one, other)
     elsewhere = TrialRunner(setting).run(dataclasses.replace(task, number=4))  # in a new process, so to speak
     assert elsewhere.metrics == whole.metrics
+    state_path(tmp_path, 1, 0).write_bytes(state_path(tmp_path, 1, 0).read_bytes()[:-100])
+    damaged = TrialRunner(setting).run(dataclasses.replace(task, number=6))
+    assert damaged.metrics == whole.metrics
     state_path(tmp_path, 1, 0).unlink()
     lost = TrialRunner(setting).run(dataclasses.replace(task, number=5))  # the epochs are made again
     assert lost.metrics == whole.metrics
@@ -210,6 +213,26 @@ def test_a_run_that_diverges_ends_the_trial(digits):
     assert "is nan" in outcome.reason or "is inf" in outcome.reason
     assert len(outcome.runs) == 1
     assert outcome.epochs < 8
+
+
+def test_the_seed_may_be_a_value(digits):
+    values = {"seed": [0, 1, 5], "units": [8]}
+    space = tuning.space("mlp", digits.input_shape, 10, values=values, recipe=zoo.Recipe(epochs=1))
+    setting = setting_for(space, digits, repeats=2)
+    runs = [run_trial(setting, task_for(setting, values={"seed": seed})).runs for seed in (0, 1, 5)]
+    assert [[run["seed"] for run in two] for two in runs] == [[0, 1], [1, 2], [5, 6]]
+    assert runs[0][1]["metrics"] == runs[1][0]["metrics"]
+    assert runs[0][0]["metrics"] != runs[1][0]["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("score", "number", "kept"), [(0.5, 1, True), (0.5, 3, False), (0.6, 3, True), (0.4, 1, False)]
+)
+def test_of_equals_the_first_one_asked_is_kept(score, number, kept):
+    """Also when it ends last: after a resumption, or with several workers."""
+    assert is_kept(score, TrialTask(number, {}, "", better_than=(0.5, 2)), "max") == kept
+    assert is_kept(-score, TrialTask(number, {}, "", better_than=(-0.5, 2)), "min") == kept
+    assert is_kept(score, TrialTask(number, {}, ""), "max")
 
 
 def test_values_that_no_model_takes(digits):

@@ -314,3 +314,15 @@ def test_two_folders_are_held_independently(tmp_path):
     with storage.DirectoryLock(tmp_path / "a"), storage.DirectoryLock(tmp_path / "b"):
         assert_held_by(os.getpid(), tmp_path / "a")
         assert_held_by(os.getpid(), tmp_path / "b")
+
+
+def test_a_lock_whose_holder_cannot_be_written_is_let_go(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write_json", full)
+        with pytest.raises(OSError, match="no space left") as kept, storage.DirectoryLock(tmp_path):
+            pass
+    with storage.DirectoryLock(tmp_path):
+        assert kept.value is not None

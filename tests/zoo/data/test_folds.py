@@ -57,6 +57,13 @@ def test_arrays_of_their_own(data):
     assert parts[0].train.store is parts[1].validation.store
 
 
+def test_pixels_and_floats_are_not_mixed(data):
+    validation = (data.validation.inputs.astype("float32") / 255, data.validation.labels)
+    mixed = zoo.DataSplits.from_arrays((data.train.inputs, data.train.labels), validation=validation)
+    with pytest.raises(UsageError, match=r"stored differently .* uint8 and float32"):
+        stratified_folds(mixed, 2)
+
+
 def test_what_cannot_be_divided(data):
     with pytest.raises(UsageError, match="each class needs an example for each fold"):
         stratified_folds(zoo.load_dataset("digits", limit=40, validation=None), 8)

@@ -93,10 +93,11 @@ def test_interrupted_and_continued_equals_uninterrupted(data, tmp_path, name, af
     assert not (tmp_path / "state.npz").exists()
 
 
-def test_phases_are_continued(data, tmp_path):
+@pytest.mark.parametrize("second", ["all", None])  # None: what the first phase froze stays frozen
+def test_phases_are_continued(data, tmp_path, second):
     phases = [
         zoo.Recipe(epochs=2, batch_size=32, trainable="head"),
-        zoo.Recipe(epochs=3, batch_size=32, optimizer="sgd", trainable="all"),
+        zoo.Recipe(epochs=3, batch_size=32, optimizer="sgd", trainable=second),
     ]
     whole = zoo.train(network(data), data, phases, verbose=False)
     with pytest.raises(InterruptedTrainingError):
@@ -104,8 +105,18 @@ def test_phases_are_continued(data, tmp_path):
     assert_same_run(whole, zoo.train(network(data), data, phases, output_dir=tmp_path, verbose=False))
 
 
+class Count(keras.callbacks.Callback):
+    """Wants batches: `fit` then makes one gradient step a call."""
+
+    steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+
+
+@pytest.mark.parametrize("callbacks", [[], [Count()]], ids=["", "with batches"])
 @pytest.mark.parametrize("by_step", [None, 2])
-def test_an_epoch_is_continued_in_its_middle(data, tmp_path, monkeypatch, by_step):
+def test_an_epoch_is_continued_in_its_middle(data, tmp_path, monkeypatch, by_step, callbacks):
     recipe = zoo.Recipe(epochs=3, batch_size=32, validate_every_steps=by_step)
     whole = zoo.train(network(data), data, recipe, verbose=False)
     monkeypatch.setattr("zoo.training.epochs._LONGEST_CALL", 0.0)  # a step a call
@@ -123,16 +134,11 @@ def test_an_epoch_is_continued_in_its_middle(data, tmp_path, monkeypatch, by_ste
     with pytest.raises(InterruptedTrainingError):
         zoo.train(network(data), data, recipe, output_dir=tmp_path, verbose=False)
     assert (0, 3) in saved
-    assert_same_run(whole, zoo.train(network(data), data, recipe, output_dir=tmp_path, verbose=False))
+    rest = zoo.train(network(data), data, recipe, output_dir=tmp_path, callbacks=callbacks, verbose=False)
+    assert_same_run(whole, rest)
 
 
 def test_callbacks_that_want_batches(data, tmp_path):
-    class Count(keras.callbacks.Callback):
-        steps = 0
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.steps += 1
-
     recipe = zoo.Recipe(epochs=3, batch_size=32)
     whole = zoo.train(network(data), data, recipe, callbacks=[Count()], verbose=False)
     count = Count()
@@ -191,6 +197,27 @@ def test_a_killed_process_is_continued(tmp_path):
     assert 0 < marks[0] < marks[1] < 150
     subprocess.run([*command, str(tmp_path / "cut")], check=True, env=environment)
     assert_same_run(zoo.load_run(tmp_path / "whole"), zoo.load_run(tmp_path / "cut"))
+
+
+def test_other_data_in_the_same_place_are_refused(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(12):
+            pixels = np.full((6, 6, 3), i, np.uint8)
+            tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), tf.io.encode_png(pixels))
+
+    def train():
+        data = zoo.load_dataset(str(tmp_path / "images"))
+        model = zoo.build("softmax", data.input_shape, 2)
+        return zoo.train(model, data, zoo.Recipe(epochs=1), output_dir=tmp_path / "run", verbose=False)
+
+    first = train()
+    assert train().metrics == first.metrics
+    for label in ("a", "b"):
+        for i in range(12):
+            tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), tf.io.encode_png(np.zeros((6, 6, 3), "u1")))
+    with pytest.raises(UsageError, match="data_sha256 was"):
+        train()
 
 
 def test_a_damaged_state_is_refused(data, tmp_path):
