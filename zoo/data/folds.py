@@ -37,7 +37,7 @@ def stratified_folds(data: DataSplits, folds: int, *, seed: int = 0) -> list[Dat
     fewest = int(np.bincount(whole.labels, minlength=whole.num_classes).min())
     if fewest < folds:
         raise UsageError(f"each class needs an example for each fold, and one has {fewest}. Received: folds={folds}")
-    parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(whole)), whole.labels)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32).split(np.zeros(len(whole)), whole.labels)
     return [
         dataclasses.replace(data, train=whole.subset(np.sort(train)), validation=whole.subset(np.sort(held)))
         for train, held in parts

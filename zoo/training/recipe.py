@@ -89,8 +89,8 @@ class Recipe:
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name), least=1)
         _check_count("seed", self.seed, least=0)
-        if self.seed >= 2**32:
-            raise UsageError(f"seed must be below 2**32. Received: seed={self.seed}")
+        if self.seed >= 2**63:
+            raise UsageError(f"seed must be below 2**63. Received: seed={self.seed}")
         if self.validate_every_steps is not None and self.validation_freq != 1:
             raise UsageError("give validation_freq (epochs) or validate_every_steps (global steps), not both")
         # Tuples, so that a recipe read from JSON equals the one written.
