@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -26,6 +27,8 @@ def make(method, **options):
 def test_every_method_makes_an_oracle():
     assert set(oracles.METHODS) == {"grid", "random", "halving", "hyperband", "bayesian", "gp", "genetic", "swarm"}
     for method in oracles.METHODS:
+        if method == "gp" and importlib.util.find_spec("torch") is None:
+            continue  # it says so, see test_oracle_samplers
         oracle = make(method, max_epochs=3, max_trials=7, seed=0)
         assert isinstance(oracle, keras_tuner.Oracle)
         assert (oracle.max_trials, oracle.seed) == (7, 0)

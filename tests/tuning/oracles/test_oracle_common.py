@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras_tuner.src.engine import oracle as engine
 from oracle_play import (
+    GP,
     METHODS,
     QUICK,
     StockTuner,
@@ -220,7 +221,7 @@ def test_oracles_are_silent_and_leave_nothing_behind(method, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("method", ["bayesian", "genetic", "swarm", "gp"])
+@pytest.mark.parametrize("method", ["bayesian", "genetic", "swarm", GP])
 @pytest.mark.parametrize("direction", ["min", "max"])
 def test_it_goes_where_the_scores_are_good(method, direction):
     """Whichever way is better, later trials lie nearer to the optimum than the first, random ones."""
