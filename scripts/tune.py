@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,8 @@ def tune(args: argparse.Namespace) -> None:
     result.plots(directory / "plots")
     print(f"best of {len(result.table)} trials: {result.objective} {result.best_score:.4f}")
     print("  " + "  ".join(f"{name}={value}" for name, value in result.best_values.items()))
+    with contextlib.suppress(zoo.UsageError):  # one run a trial, or fewer than two trials: nothing to compare
+        print(textwrap.fill(" ".join(result.compare().sentences()), width=120, break_on_hyphens=False))
     print(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}")
     print(f"report {zoo.write_report(directory / 'report.html', search=result)}")
 

@@ -29,15 +29,16 @@ class Checkpoints:
 
     Attributes:
         directory: the search's folder.
+        keep_best: how many models are kept.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, direction: str, keep_best: int) -> None:
-        self.directory, self._direction, self._keep_best = Path(directory), direction, keep_best
+        self.directory, self._direction, self.keep_best = Path(directory), direction, keep_best
 
     def threshold(self, trials: dict[int, dict[str, Any]]) -> tuple[float, int] | None:
         """(score, number) of the trial that another must beat for its model to be kept; `None` while any will do."""
-        best = ranked(trials, self._direction)[: self._keep_best]
-        return (best[-1]["score"], best[-1]["number"]) if len(best) == self._keep_best else None
+        best = ranked(trials, self._direction)[: self.keep_best]
+        return (best[-1]["score"], best[-1]["number"]) if len(best) == self.keep_best else None
 
     def forget(self, number: int) -> None:
         """Deletes the states of a trial that is to begin again."""
@@ -52,7 +53,7 @@ class Checkpoints:
             running: the trials that write files now, or will go on from those that they wrote.
             resumable: other trials whose states may be asked for: paused ones, and those that running ones continue.
         """
-        best = {record["number"] for record in ranked(trials, self._direction)[: self._keep_best]}
+        best = {record["number"] for record in ranked(trials, self._direction)[: self.keep_best]}
         wanted = {"models": best.union(running), "states": {*running, *resumable}}
         for folder, numbers in wanted.items():
             for file in (self.directory / folder).glob("trial-*"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tuning.checkpoints import Checkpoints, best_of
@@ -12,6 +11,7 @@ from tuning.executors import Executor
 from tuning.journal import Journal, as_plain
 from tuning.progress import SearchProgress
 from tuning.task import TrialOutcome, TrialTask
+from tuning.vectorized.grouping import MOST_MEMBERS, can_stack, group_key
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class SearchLoop:
         self.oracle, self.setting = plan.oracle, plan.setting
         self.journal, self.checkpoints, self.shown, self.budget = journal, checkpoints, shown, budget
         self.retries = retries
+        self._asks_ahead = getattr(plan.oracle, "asks_ahead", False) and can_stack(plan.setting)
         self.asked: dict[int, Any] = {}  # number -> the oracle's trial, while it is not told
         self.attempts: dict[int, int] = {}
         self.started = time.monotonic()
@@ -84,58 +85,87 @@ class SearchLoop:
 
     def has_work(self) -> bool:
         """Whether there is a trial to run: one that was running when the search was killed, or a new one."""
-        if not self.asked and self._may_start(0):
+        if not self.asked and self._may_start():
             self._next = self._ask()
         return bool(self.asked) or self._next is not None
 
     def run(self, executor: Executor) -> None:
         """Runs trials until the oracle has no more or a budget is spent."""
         waiting = [self._task(number) for number in sorted(self.asked)]
-        running: dict[int, TrialTask] = {}
+        running: list[list[TrialTask]] = []
         while True:
             while len(running) < executor.capacity:
-                task = waiting.pop(0) if waiting else self._new_task(running)
-                if task is None:
+                self._ask_ahead(waiting)
+                group = self._next_group(waiting, executor.capacity - len(running))
+                if not group:
                     break
-                running[task.number] = task
-                executor.submit(task)
-                self.shown.started(task.number)
+                running.append(group)
+                executor.submit(group)
+                for task in group:
+                    self.shown.started(task.number)
             if not running:
                 return
-            task, outcome = executor.next_outcome()
-            del running[task.number]
-            if outcome.status == "failed" and self.attempts.get(task.number, 0) < self.retries:
-                self.attempts[task.number] = self.attempts.get(task.number, 0) + 1
-                self.checkpoints.forget(task.number)
-                self.journal.append({"kind": "retried", "number": task.number, "reason": outcome.reason})
-                waiting.append(task)
-                continue
-            self._record(task, outcome)
+            group, outcomes = executor.next_outcomes()
+            running.remove(group)
+            for task, outcome in zip(group, outcomes, strict=True):
+                if outcome.status == "failed" and self.attempts.get(task.number, 0) < self.retries:
+                    self.attempts[task.number] = self.attempts.get(task.number, 0) + 1
+                    self.checkpoints.forget(task.number)
+                    self.journal.append({"kind": "retried", "number": task.number, "reason": outcome.reason})
+                    waiting.append(task)
+                else:
+                    self._record(task, outcome)
+            self._prune()
 
     def say_if_short(self, total: int | None) -> None:
         """Says so when the oracle had fewer trials than was announced."""
         count = len(self.journal.trials)
-        if total is not None and count < total and self._may_start(0):
+        if total is not None and count < total and self._may_start():
             self.shown.note(
                 f"ended after {count} of {total} trials: the oracle has no more (failed trials, or a small space)"
             )
 
-    def _may_start(self, running_epochs: int) -> bool:
-        """Whether the budget allows another trial."""
+    def _may_start(self) -> bool:
+        """Whether the budget allows another trial; those that were asked for and have not ended count as done."""
         budget, trials = self.budget, self.journal.trials
         if budget.trials is not None and len(trials) + len(self.asked) >= budget.trials:
             return False
-        if budget.seconds is not None and self.seconds >= budget.seconds:
+        if self._is_late():
             return False
-        spent = sum(record["epochs"] for record in trials.values()) + running_epochs
-        return budget.epochs is None or spent < budget.epochs
+        spent = sum(record["epochs"] for record in trials.values())
+        return budget.epochs is None or spent + self._planned_epochs() < budget.epochs
 
-    def _new_task(self, running: Mapping[int, TrialTask]) -> TrialTask | None:
+    def _is_late(self) -> bool:
+        return self.budget.seconds is not None and self.seconds >= self.budget.seconds
+
+    def _planned_epochs(self) -> int:
+        """Epochs of the trials that were asked for and have not ended."""
+        runs, each = self.setting.folds * self.setting.repeats, self.setting.recipe.epochs
+        asked = [trial.hyperparameters.values for trial in self.asked.values()]
+        ends = [(v.get("tuner/epochs") or each) - v.get("tuner/initial_epoch", 0) for v in asked]
+        return runs * sum(ends)
+
+    def _ask_ahead(self, waiting: list[TrialTask]) -> None:
+        """Asks for the next trial, or for as many as may train together, where that changes nothing for the oracle."""
+        most = MOST_MEMBERS if self._asks_ahead else 1
+        while len(waiting) < most and (task := self._new_task()) is not None:
+            waiting.append(task)
+
+    def _next_group(self, waiting: list[TrialTask], workers: int) -> list[TrialTask]:
+        """Takes the first waiting trial out, and those that can train with it: a fair part for each free worker."""
+        if not waiting or (self._is_late() and self._asks_ahead):
+            return []
+        key = group_key(self.setting, waiting[0])
+        alike = [task for task in waiting if key is not None and group_key(self.setting, task) == key] or waiting[:1]
+        group = alike[: min(MOST_MEMBERS, -(-len(alike) // workers))]
+        waiting[:] = [task for task in waiting if task not in group]
+        threshold = self.checkpoints.threshold(self.journal.trials)
+        return [dataclasses.replace(task, better_than=threshold) for task in group]
+
+    def _new_task(self) -> TrialTask | None:
         """A new trial, written to the journal before it starts; `None` when there is none now."""
-        runs = self.setting.folds * self.setting.repeats
-        planned = sum((task.epochs or self.setting.recipe.epochs) - task.initial_epoch for task in running.values())
         if self._next is None:
-            if not self._may_start(planned * runs):
+            if not self._may_start():
                 return None
             self._next = self._ask()
         if self._next is None:
@@ -163,12 +193,11 @@ class SearchLoop:
             initial_epoch=values.get("tuner/initial_epoch", 0),
             parent=None if parent is None else int(parent),
             pause="tuner/epochs" in values,
-            better_than=self.checkpoints.threshold(self.journal.trials),
-            keep_model=self.setting.folds * self.setting.repeats == 1,
+            keep_models=self.checkpoints.keep_best if self.setting.folds * self.setting.repeats == 1 else 0,
         )
 
     def _record(self, task: TrialTask, outcome: TrialOutcome) -> None:
-        """Writes a trial's end to the journal, tells the oracle, deletes what nobody needs any more."""
+        """Writes a trial's end to the journal, and tells the oracle."""
         asked = task.hyperparameters["values"]
         after = asked if outcome.hyperparameters is None else outcome.hyperparameters["values"]
         attempts = outcome.attempts + self.attempts.get(task.number, 0)
@@ -184,7 +213,6 @@ class SearchLoop:
         }
         self.journal.append(record)
         self._tell(self.journal.trials[task.number])
-        self._prune()
         best = best_of(self.journal.trials, self.setting.direction)
         self.shown.finished(self.journal.trials[task.number], None if best is None else best["score"])
 

@@ -95,7 +95,9 @@ def make_plan(
         "max_trials": max_trials,
         "max_epochs": last_rung,  # where there are rungs; else the recipe has it
     }
-    return Plan(setting, _oracle(method, space, setting, max_epochs, seed), header)
+    oracle = _oracle(method, space, setting, max_epochs, seed)
+    stacked = getattr(oracle, "asks_ahead", False) or folds * repeats > 1
+    return Plan(dataclasses.replace(setting, stacked=stacked), oracle, header)
 
 
 def _oracle(

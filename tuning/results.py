@@ -22,6 +22,8 @@ from zoo.training.recipe import Recipe
 if TYPE_CHECKING:
     import keras
 
+    from zoo.evaluation.comparison import Comparison
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
@@ -167,6 +169,27 @@ class SearchResult:
         from tuning.retraining import retrain_best  # loads TensorFlow
 
         return retrain_best(self, seeds=seeds, data=data, output_dir=output_dir, verbose=verbose)
+
+    def compare(self, by: str | Sequence[str] | None = None) -> Comparison:
+        """Which trials the runs tell from the best one, and which not, by tests paired over repeats or folds.
+
+        Repeats on one validation set tell what the seeds do, not what other examples would. With folds the mean of a
+        fold's repeats is its score, and the test is the corrected one for cross-validation; see `zoo.compare`.
+
+        Args:
+            by: a hyper-parameter, or several, whose values are compared in place of the trials: the mean score over the
+                other values, run by run. Only other values that were tried with each of them count, as in a grid.
+
+        Raises:
+            UsageError: trials have one run each (search with repeats= or folds=), fewer than two were completed, `by` is
+                unknown, or no other values were tried with all of its values.
+
+        Example:
+            >>> tuning.load_result("runs/search").compare(by="optimizer").sentences()
+        """
+        from tuning.comparing import compare_trials  # loads SciPy
+
+        return compare_trials(self, by)
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Draws the objective against trial, seconds and epochs, with the best so far, as .png, .svg or .pdf."""

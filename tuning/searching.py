@@ -10,7 +10,6 @@ from tuning import oracles
 from tuning.checkpoints import Checkpoints, best_of
 from tuning.executors import check_executor, make_executor
 from tuning.journal import Journal
-from tuning.loop import Budget, SearchLoop
 from tuning.progress import SearchProgress
 from tuning.results import SearchResult, load_result
 from zoo.errors import UsageError
@@ -20,6 +19,7 @@ from zoo.training.recipe import Recipe
 if TYPE_CHECKING:
     import keras_tuner
 
+    from tuning.loop import Budget
     from tuning.plan import Plan
 
 DEFAULT_RECIPE = Recipe()
@@ -110,8 +110,10 @@ def search(
     for name, value in counts.items():
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be positive. Received: {name}={value}")
+    from tuning.loop import Budget  # loads TensorFlow
+    from tuning.plan import RUNGS, make_plan
+
     budget = Budget(max_trials, max_total_epochs, max_seconds)
-    from tuning.plan import RUNGS, make_plan  # loads TensorFlow
 
     max_epochs = DEFAULT_EPOCHS if method in RUNGS and max_epochs is None else max_epochs
     planned = make_plan(
@@ -159,6 +161,8 @@ def _run(
     address: str | None,
 ) -> None:
     """Replays the journal, and runs what is left to do."""
+    from tuning.loop import SearchLoop
+
     announcement, total = plan.announcement()
     if verbose:
         done = f"; {len(journal.trials)} done already" if journal.trials else ""

@@ -27,6 +27,8 @@ class Setting:
         folds: parts of a cross-validation; 1 is none.
         repeats: runs a trial (and fold) with different seeds: `recipe.seed`, `recipe.seed + 1`, ...
         max_epochs: epochs that a schedule runs over where trials are paused at rungs; `None` for each trial's own.
+        stacked: whether small dense models train as members of one program: several trials are asked for ahead, or a
+            trial has several runs.
     """
 
     hypermodel: Any
@@ -37,6 +39,7 @@ class Setting:
     folds: int = 1
     repeats: int = 1
     max_epochs: int | None = None
+    stacked: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +55,7 @@ class TrialTask:
         parent: number of the paused trial that this one continues, or `None`.
         pause: whether the state at the end is kept, so that another trial can continue it.
         better_than: (score, number) of the trial that this one must beat for its model to be kept; `None` keeps it anyway.
-        keep_model: whether a model is kept at all.
+        keep_models: how many models of the search are kept; 0 where none is.
     """
 
     number: int
@@ -63,7 +66,7 @@ class TrialTask:
     parent: int | None = None
     pause: bool = False
     better_than: tuple[float, int] | None = None
-    keep_model: bool = True
+    keep_models: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

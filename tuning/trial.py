@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+import zoo.startup  # noqa: F401  (before Keras)
+
+import keras_tuner
+import tensorflow as tf
+
+from tuning.hypermodel_runs import HyperModelRunner
+from tuning.runs import make_run
+from tuning.space_runs import SpaceRunner
+from tuning.spaces import ModelSpace
 from tuning.task import Setting, TrialOutcome, TrialProgress, TrialTask, is_kept, model_path
+from tuning.vectorized.grouping import group_key
 from zoo import storage
 from zoo.data.folds import stratified_folds
-from zoo.errors import SaveError
+from zoo.errors import SaveError, ZooError
 
 if TYPE_CHECKING:
-    import keras_tuner
+    from tuning.runs import Run, RunResult
 
-    from tuning.runs import RunResult
+
+@dataclasses.dataclass
+class _Started:
+    """A trial to run: what is asked, and its values."""
+
+    task: TrialTask
+    hp: keras_tuner.HyperParameters
+
+    def __post_init__(self) -> None:
+        self.known = len(self.hp.space)  # a build may declare more
 
 
 class TrialRunner:
-    """Runs trials of one search one after the other, in this process.
+    """Runs trials of one search in this process: one after the other, or small dense models as one program.
 
     Models of the catalog are kept from trial to trial, one for each structure, and traced once.
 
@@ -34,15 +55,12 @@ class TrialRunner:
     """
 
     def __init__(self, setting: Setting) -> None:
-        from tuning import runs
-        from tuning.spaces import ModelSpace
-
         self._setting = setting
-        self._runner: runs.SpaceRunner | runs.HyperModelRunner
+        self._runner: SpaceRunner | HyperModelRunner
         if isinstance(setting.hypermodel, ModelSpace):
-            self._runner = runs.SpaceRunner(setting)
+            self._runner = SpaceRunner(setting)
         else:
-            self._runner = runs.HyperModelRunner(setting)
+            self._runner = HyperModelRunner(setting)
         self._folds = [setting.data]
         if setting.folds > 1:
             self._folds = stratified_folds(setting.data, setting.folds, seed=setting.recipe.seed)
@@ -55,105 +73,142 @@ class TrialRunner:
     def traces(self) -> int:  # noqa: D102
         return self._runner.traces
 
-    def run(self, task: TrialTask, on_progress: Callable[[TrialProgress], None] | None = None) -> TrialOutcome:
-        """Trains and scores one trial, and keeps its model when it is good enough.
+    def run(
+        self, tasks: Sequence[TrialTask], on_progress: Callable[[TrialProgress], None] | None = None
+    ) -> list[TrialOutcome]:
+        """Trains and scores trials, and keeps the models that are good enough.
 
         An exception of the build or the training, and an objective that is missing, infinite or not a number, make a
         failed trial.
 
         Args:
-            task: what to run. Where the trial was begun before, it goes on from its saved state.
-            on_progress: told how far the trial is.
+            tasks: what to run: one trial, or several that `vectorized.grouping.group_key` finds alike. Where they were
+                begun before, they go on from their saved states.
+            on_progress: told how far the trials are.
 
         Raises:
-            SaveError: the disk does not take the state or the model. It and `KeyboardInterrupt` go through.
+            SaveError: the disk does not take a state or a model. It and `KeyboardInterrupt` go through.
         """
-        import zoo.startup  # noqa: F401  (before Keras)
-
-        # isort: split
-        import keras_tuner
-
-        started = time.perf_counter()
-        hp = keras_tuner.HyperParameters.from_config(task.hyperparameters)
-        known = len(hp.space)
+        started = [_Started(task, keras_tuner.HyperParameters.from_config(task.hyperparameters)) for task in tasks]
+        if group_key(self._setting, tasks[0]) is None:
+            return [self._run_alone(trial, on_progress) for trial in started]
         try:
-            results = self._run_all(task, hp, on_progress)
-            outcome = self._outcome(results)
-            if outcome.status == "completed":
-                outcome = self._keep(results[-1][1], outcome, task)
+            return self._run_together(started, on_progress)
         except SaveError:
             raise
+        except (ZooError, tf.errors.OpError):  # such as a lack of memory: which of them it is shows when each is alone
+            return [self._run_alone(trial, on_progress) for trial in started]
         except Exception as error:
-            outcome = _failure(error)
-        return dataclasses.replace(
-            outcome,
-            # Of earlier attempts, what their saved states tell.
-            seconds=max(time.perf_counter() - started, sum(run["seconds"] for run in outcome.runs)),
-            hyperparameters=hp.get_config() if len(hp.space) > known else None,
-        )
+            return [_failure(error) for _ in started]
 
     def close(self) -> None:
         """Lets all models go."""
         self._runner.close()
 
-    def _run_all(
-        self,
-        task: TrialTask,
-        hp: keras_tuner.HyperParameters,
-        on_progress: Callable[[TrialProgress], None] | None,
-    ) -> list[tuple[dict[str, Any], RunResult]]:
-        """One result a fold and repeat; the runs after one without a score are left out."""
-        from tuning.runs import make_run
+    def _run_alone(self, trial: _Started, on_progress: Callable[[TrialProgress], None] | None) -> TrialOutcome:
+        """One run after the other; those after one without a score are left out."""
+        started = time.perf_counter()
+        try:
+            results = []
+            for run in self._runs(trial, on_progress):
+                results.append(self._runner.run(trial.hp, run, trial.task.initial_epoch))
+                if _problem(results[-1].metrics, self._setting.objective) is not None:
+                    break
+            outcome = self._outcome(trial, results)
+            outcome = self._keep(results[-1], outcome, trial.task)
+        except SaveError:
+            raise
+        except Exception as error:
+            outcome = _failure(error)
+        # Of earlier attempts, what their saved states tell.
+        seconds = max(time.perf_counter() - started, sum(run["seconds"] for run in outcome.runs))
+        declared = trial.hp.get_config() if len(trial.hp.space) > trial.known else None
+        return dataclasses.replace(outcome, seconds=seconds, hyperparameters=declared)
 
-        setting = self._setting
-        epochs = self._runner.epochs(hp) if task.epochs is None else task.epochs
+    def _run_together(
+        self, trials: Sequence[_Started], on_progress: Callable[[TrialProgress], None] | None
+    ) -> list[TrialOutcome]:
+        """All runs of all trials as members of one program; a trial's seconds are its share of the time."""
+        runs = [(trial, run) for trial in trials for run in self._runs(trial, on_progress)]
+        assert isinstance(self._runner, SpaceRunner)
+        results = iter(
+            self._runner.run_together(
+                [trial.hp for trial, _ in runs], [run for _, run in runs], trials[0].task.initial_epoch
+            )
+        )
+        count, objective = len(runs) // len(trials), self._setting.objective
+        outcomes, last = [], []
+        for trial in trials:
+            of_trial = list(itertools.islice(results, count))
+            problems = (i for i, result in enumerate(of_trial) if _problem(result.metrics, objective) is not None)
+            of_trial = of_trial[: next(problems, count) + 1]  # as one by one
+            outcome = self._outcome(trial, of_trial)
+            outcomes.append(dataclasses.replace(outcome, seconds=sum(run["seconds"] for run in outcome.runs)))
+            last.append(of_trial[-1])
+        for place in self._best(trials, outcomes):
+            outcomes[place] = self._keep(last[place], outcomes[place], trials[place].task)
+        return outcomes
+
+    def _best(self, trials: Sequence[_Started], outcomes: Sequence[TrialOutcome]) -> list[int]:
+        """The places of as many of the best trials as models are kept, best first."""
+        sign = -1.0 if self._setting.direction == "max" else 1.0
+        scores = [
+            (sign * o.score, t.task.number, i)
+            for i, (t, o) in enumerate(zip(trials, outcomes, strict=True))
+            if o.score is not None
+        ]
+        return [place for _, _, place in sorted(scores)[: trials[0].task.keep_models]]
+
+    def _runs(self, trial: _Started, on_progress: Callable[[TrialProgress], None] | None) -> list[Run]:
+        """A run for each fold and repeat."""
+        setting, task = self._setting, trial.task
+        epochs = self._runner.epochs(trial.hp) if task.epochs is None else task.epochs
         each, count = epochs - task.initial_epoch, setting.folds * setting.repeats
-        results: list[tuple[dict[str, Any], RunResult]] = []
+        done = [0.0] * count
+
+        def tell(number: int, epochs_done: float, score: float | None) -> None:
+            done[number] = max(0.0, epochs_done - task.initial_epoch)
+            if on_progress is not None:
+                on_progress(TrialProgress(task.number, sum(done), count * each, score))
+
+        first_seed, runs = self._runner.seed(trial.hp), []
         for number in range(count):
             fold, repeat = divmod(number, setting.repeats)
+            on_epochs = functools.partial(tell, number)
+            runs.append(make_run(setting, task, number, self._folds[fold], first_seed + repeat, epochs, on_epochs))
+        return runs
 
-            def on_epochs(done: float, score: float | None, before: int = number) -> None:
-                if on_progress is not None:
-                    so_far = before * each + max(0.0, done - task.initial_epoch)
-                    on_progress(TrialProgress(task.number, so_far, count * each, score))
-
-            seed = self._runner.seed(hp) + repeat
-            run = make_run(setting, task, number, self._folds[fold], seed, epochs, on_epochs)
-            result = self._runner.run(hp, run, task.initial_epoch)
-            results.append(({"fold": fold, "repeat": repeat, "seed": seed}, result))
-            if _problem(result.metrics, setting.objective) is not None:
-                break
-        return results
-
-    def _outcome(self, results: list[tuple[dict[str, Any], RunResult]]) -> TrialOutcome:
-        objective = self._setting.objective
+    def _outcome(self, trial: _Started, results: Sequence[RunResult]) -> TrialOutcome:
+        objective, repeats = self._setting.objective, self._setting.repeats
+        first_seed = self._runner.seed(trial.hp)
         runs = [
             {
-                **names,
+                "fold": number // repeats,
+                "repeat": number % repeats,
+                "seed": first_seed + number % repeats,
                 "score": result.metrics.get(objective),
                 "metrics": result.metrics,
                 "epochs": result.epochs,
                 "seconds": result.seconds,
                 "curve": result.curve,
             }
-            for names, result in results
+            for number, result in enumerate(results)
         ]
-        problem = _problem(results[-1][1].metrics, objective)
-        shared = [name for name in results[0][1].metrics if all(name in result.metrics for _, result in results)]
-        metrics = {name: math.fsum(result.metrics[name] for _, result in results) / len(results) for name in shared}
+        problem = _problem(results[-1].metrics, objective)
+        shared = [name for name in results[0].metrics if all(name in result.metrics for result in results)]
+        metrics = {name: math.fsum(result.metrics[name] for result in results) / len(results) for name in shared}
         return TrialOutcome(
             status="completed" if problem is None else "failed",
             score=metrics[objective] if problem is None else None,
             metrics=metrics,
             runs=runs,
-            epochs=sum(result.epochs for _, result in results),
+            epochs=sum(result.epochs for result in results),
             reason=problem,
         )
 
     def _keep(self, result: RunResult, outcome: TrialOutcome, task: TrialTask) -> TrialOutcome:
-        """Saves the model of a trial of one run that is good enough."""
-        assert outcome.score is not None
-        if not task.keep_model or not is_kept(outcome.score, task, self._setting.direction):
+        """Saves the model of a completed trial of one run that is good enough."""
+        if outcome.score is None or not task.keep_models or not is_kept(outcome.score, task, self._setting.direction):
             return outcome
         model, path = result.make_model(), model_path(task.folder, task.number)
         try:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from zoo.data.split import Split
     from zoo.data.splits import DataSplits
     from zoo.errors import DataError, ExportError, LockedError, UsageError, ZooError
+    from zoo.evaluation.comparison import Comparison, compare
+    from zoo.evaluation.paired_models import compare_models
     from zoo.evaluation.scoring import Evaluation, evaluate
     from zoo.exporting.exporter import Certificate, export
     from zoo.models.catalog import build, list_models
@@ -41,6 +43,9 @@ _PUBLIC = {
     "TrainingRun": "zoo.training.run",
     "load_run": "zoo.training.run",
     "train": "zoo.training.trainer",
+    "Comparison": "zoo.evaluation.comparison",
+    "compare": "zoo.evaluation.comparison",
+    "compare_models": "zoo.evaluation.paired_models",
     "Evaluation": "zoo.evaluation.scoring",
     "evaluate": "zoo.evaluation.scoring",
     "write_report": "zoo.reporting.page",
@@ -50,6 +55,7 @@ _PUBLIC = {
 
 __all__ = [
     "Certificate",
+    "Comparison",
     "DataError",
     "DataSplits",
     "Evaluation",
@@ -62,6 +68,8 @@ __all__ = [
     "ZooError",
     "__version__",
     "build",
+    "compare",
+    "compare_models",
     "compile_model",
     "evaluate",
     "export",

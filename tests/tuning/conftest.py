@@ -30,23 +30,26 @@ class FakeExecutor:
 
     Attributes:
         ran: numbers of the trials that were run to their end.
+        sizes: of the groups that were submitted.
     """
 
     def __init__(self, *, fail: Callable[[int], bool], interrupt_at: int | None, pick: Callable[[int], int]) -> None:
         self.fail, self.interrupt_at, self.pick = fail, interrupt_at, pick
         self.ran: list[int] = []
-        self.tasks: list[TrialTask] = []
+        self.groups: list[list[TrialTask]] = []
+        self.sizes: list[int] = []
         self.capacity = 1
 
-    def submit(self, task: TrialTask) -> None:
-        assert len(self.tasks) < self.capacity
-        self.tasks.append(task)
+    def submit(self, group: list[TrialTask]) -> None:
+        assert len(self.groups) < self.capacity
+        self.groups.append(group)
+        self.sizes.append(len(group))
 
-    def next_outcome(self) -> tuple[TrialTask, TrialOutcome]:
-        task = self.tasks.pop(self.pick(len(self.tasks)))
-        if task.number == self.interrupt_at:
+    def next_outcomes(self) -> tuple[list[TrialTask], list[TrialOutcome]]:
+        group = self.groups.pop(self.pick(len(self.groups)))
+        if any(task.number == self.interrupt_at for task in group):
             raise KeyboardInterrupt
-        return task, self.run(task)
+        return group, [self.run(task) for task in group]
 
     def run(self, task: TrialTask) -> TrialOutcome:
         self.ran.append(task.number)
@@ -75,7 +78,7 @@ class FakeExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.tasks.clear()
+        self.groups.clear()
 
 
 @pytest.fixture

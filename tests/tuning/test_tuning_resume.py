@@ -125,10 +125,10 @@ def test_what_a_crash_left_is_removed(blobs, tmp_path, fake):
 
 
 def test_a_real_search_resumes(blobs, tmp_path, monkeypatch):
-    def interrupting(self, task, on_progress=None):
-        if task.number == 2:
+    def interrupting(self, tasks, on_progress=None):
+        if any(task.number == 2 for task in tasks):
             raise KeyboardInterrupt
-        return run(self, task, on_progress)
+        return run(self, tasks, on_progress)
 
     from tuning.trial import TrialRunner
 

@@ -47,11 +47,12 @@ def task_for(setting, number=0, *, folder=None, values=None, **changes):
     config = discover(setting.hypermodel).get_config()
     config["values"] |= values or {}
     folder = tempfile.mkdtemp() if folder is None else folder
-    return TrialTask(number, config, str(folder), **{"keep_model": False, **changes})
+    return TrialTask(number, config, str(folder), **{"keep_models": 0, **changes})
 
 
-def run_trial(setting, task):
-    return TrialRunner(setting).run(task)
+def run_trial(setting, task, on_progress=None, *, runner=None):
+    (outcome,) = (runner or TrialRunner(setting)).run([task], on_progress)
+    return outcome
 
 
 def test_a_trial_is_a_function_of_its_values(digits, tmp_path):
@@ -70,7 +71,7 @@ def test_a_trial_is_a_function_of_its_values(digits, tmp_path):
 
 def test_our_space_takes_epochs_and_saves_what_is_better(blobs, tmp_path):
     setting = setting_for(tuning.space("softmax", blobs.input_shape, blobs.num_classes), blobs)
-    task = task_for(setting, folder=tmp_path, epochs=1, keep_model=True, better_than=(1.0, 9))
+    task = task_for(setting, folder=tmp_path, epochs=1, keep_models=1, better_than=(1.0, 9))
     worse = run_trial(setting, task)
     assert worse.model_sha256 is None
     assert not model_path(tmp_path, 0).exists()
@@ -98,13 +99,13 @@ def test_a_model_is_traced_once_a_structure(digits):
     setting = mlp_setting(digits)
     runner = TrialRunner(setting)
     changes = [{}, {"units": 12}, {"dropout": 0.1}, {"l2": 0.0}, {"l1": 0.0, "units": 12}, {"learning_rate": 0.1}, {}]
-    outcomes = [runner.run(task_for(setting, i, values={**RATES, **change})) for i, change in enumerate(changes)]
+    outcomes = [run_trial(setting, task_for(setting, i, values={**RATES, **change}), runner=runner) for i, change in enumerate(changes)]
     assert (runner.traces, runner.signatures) == (2, 2)
     assert without_time(outcomes[0]) == without_time(outcomes[-1])
     for outcome, change in zip(outcomes, changes, strict=True):  # as if it had been the first
         assert without_time(run_trial(setting, task_for(setting, values={**RATES, **change}))) == without_time(outcome)
     assert len({outcome.metrics["val_loss"] for outcome in outcomes}) == len(changes) - 1
-    runner.run(task_for(setting, values={**RATES, "dropout": 0.0}))  # nothing is computed for it
+    run_trial(setting, task_for(setting, values={**RATES, "dropout": 0.0}), runner=runner)  # nothing is computed for it
     assert (runner.traces, runner.signatures) == (3, 3)
 
 
@@ -122,7 +123,7 @@ def test_structures_are_bounded(digits, monkeypatch):
     setting = mlp_setting(digits)
     runner = TrialRunner(setting)
     for units in (8, 12, 8):
-        runner.run(task_for(setting, values={"units": units, **RATES}))
+        run_trial(setting, task_for(setting, values={"units": units, **RATES}), runner=runner)
     assert (runner.traces, runner.signatures) == (3, 2)
 
 
@@ -139,14 +140,14 @@ def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe):
     """Other trials run in between, one of the same structure."""
     setting = mlp_setting(digits, recipe, max_epochs=9)
     runner = TrialRunner(setting)
-    whole = runner.run(task_for(setting, 0, folder=tmp_path, values=RATES, epochs=9, keep_model=True))
-    pause = runner.run(task_for(setting, 1, folder=tmp_path, values=RATES, epochs=3, pause=True))
+    whole = run_trial(setting, task_for(setting, 0, folder=tmp_path, values=RATES, epochs=9, keep_models=1), runner=runner)
+    pause = run_trial(setting, task_for(setting, 1, folder=tmp_path, values=RATES, epochs=3, pause=True), runner=runner)
     assert pause.epochs <= 3
     assert state_path(tmp_path, 1, 0).exists()
-    runner.run(task_for(setting, 2, folder=tmp_path, values={**RATES, "dropout": 0.1}))
+    run_trial(setting, task_for(setting, 2, folder=tmp_path, values={**RATES, "dropout": 0.1}), runner=runner)
     more = {"epochs": 9, "initial_epoch": 3, "parent": 1, "pause": True}
-    task = task_for(setting, 3, folder=tmp_path, values=RATES, keep_model=True, **more)
-    resumed = runner.run(task)
+    task = task_for(setting, 3, folder=tmp_path, values=RATES, keep_models=1, **more)
+    resumed = run_trial(setting, task, runner=runner)
     assert resumed.metrics == whole.metrics
     assert resumed.epochs + pause.epochs == whole.epochs
     both = pause.runs[0]["curve"]["val_loss"] + resumed.runs[0]["curve"].get("val_loss", [])
@@ -154,13 +155,13 @@ def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe):
     weights = [keras.saving.load_model(model_path(tmp_path, n)).get_weights() for n in (0, 3)]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    elsewhere = TrialRunner(setting).run(dataclasses.replace(task, number=4))  # in a new process, so to speak
+    elsewhere = run_trial(setting, dataclasses.replace(task, number=4))  # in a new process, so to speak
     assert elsewhere.metrics == whole.metrics
     state_path(tmp_path, 1, 0).write_bytes(state_path(tmp_path, 1, 0).read_bytes()[:-100])
-    damaged = TrialRunner(setting).run(dataclasses.replace(task, number=6))
+    damaged = run_trial(setting, dataclasses.replace(task, number=6))
     assert damaged.metrics == whole.metrics
     state_path(tmp_path, 1, 0).unlink()
-    lost = TrialRunner(setting).run(dataclasses.replace(task, number=5))  # the epochs are made again
+    lost = run_trial(setting, dataclasses.replace(task, number=5))  # the epochs are made again
     assert lost.metrics == whole.metrics
 
 
@@ -180,9 +181,9 @@ def test_a_trial_that_was_killed_goes_on(digits, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        TrialRunner(setting).run(task, stop)
+        run_trial(setting, task, stop)
     seen.clear()
-    resumed = TrialRunner(setting).run(task, lambda progress: seen.append(progress.done))
+    resumed = run_trial(setting, task, lambda progress: seen.append(progress.done))
     assert without_time(resumed) == without_time(whole)
     assert seen.count(3) == 1  # the first run was not made again
     assert max(seen) == 4 * 3
@@ -191,7 +192,7 @@ def test_a_trial_that_was_killed_goes_on(digits, tmp_path, monkeypatch):
 def test_folds_and_repeats(digits):
     setting = mlp_setting(digits, folds=3, repeats=2)
     runner = TrialRunner(setting)
-    outcome = runner.run(task_for(setting, values=RATES))
+    outcome = run_trial(setting, task_for(setting, values=RATES), runner=runner)
     assert [(run["fold"], run["repeat"], run["seed"]) for run in outcome.runs] == [
         (0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1), (2, 0, 0), (2, 1, 1),
     ]  # fmt: skip
@@ -328,7 +329,7 @@ def test_hyper_parameters_that_a_trial_discovers_are_reported(blobs):
     known = keras_tuner.HyperParameters()
     known.Choice("kind", ["plain", "deep"])
     known.values["kind"] = "deep"
-    outcome = run_trial(setting, TrialTask(0, known.get_config(), "missing", keep_model=False))
+    outcome = run_trial(setting, TrialTask(0, known.get_config(), "missing", keep_models=0))
     assert {"depth", "hidden", "rate"} <= set(outcome.hyperparameters["values"])
 
 
@@ -352,7 +353,7 @@ def test_a_disk_that_does_not_take_the_model_is_no_failed_trial(blobs, tmp_path)
     setting = setting_for(small_model, blobs)
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match=r"trial-0000\.keras cannot be written"):
-        run_trial(setting, task_for(setting, folder=tmp_path / "file", keep_model=True))
+        run_trial(setting, task_for(setting, folder=tmp_path / "file", keep_models=1))
 
 
 def test_a_disk_that_does_not_take_the_state_is_no_failed_trial(digits, tmp_path):

@@ -16,18 +16,20 @@ OnProgress = Callable[[TrialProgress], None]
 class Executor(Protocol):
     """Runs trials of one search; a context manager that leaves nothing running behind.
 
+    What it is given is a group: one trial, or several that train as one program.
+
     Attributes:
-        capacity: trials at once.
+        capacity: groups at once.
     """
 
     capacity: int
 
-    def submit(self, task: TrialTask) -> None:
-        """Starts a trial; at most `capacity` are submitted and not yet returned."""
+    def submit(self, group: list[TrialTask]) -> None:
+        """Starts a group; at most `capacity` are submitted and not yet returned."""
         ...
 
-    def next_outcome(self) -> tuple[TrialTask, TrialOutcome]:
-        """Waits until one of the submitted trials has ended; calls `on_progress` while it waits."""
+    def next_outcomes(self) -> tuple[list[TrialTask], list[TrialOutcome]]:
+        """Waits until one of the submitted groups has ended; calls `on_progress` while it waits."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -1,4 +1,4 @@
-"""Trials one by one, in this process."""
+"""Trials in this process: one by one, or those of a group together."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tuning.trial import TrialRunner
 
 
 class InlineExecutor:
-    """Runs trials one by one in this process; see `Executor`."""
+    """Runs one group of trials after the other in this process; see `Executor`."""
 
     capacity = 1
 
     def __init__(self, setting: Setting, *, workers: int, address: str | None, on_progress: OnProgress) -> None:
         self._runner = TrialRunner(setting)
         self._on_progress = on_progress
-        self._tasks: list[TrialTask] = []
+        self._groups: list[list[TrialTask]] = []
 
-    def submit(self, task: TrialTask) -> None:
-        """Remembers a trial; `next_outcome` runs it."""
-        self._tasks.append(task)
+    def submit(self, group: list[TrialTask]) -> None:
+        """Remembers trials; `next_outcomes` runs them."""
+        self._groups.append(group)
 
-    def next_outcome(self) -> tuple[TrialTask, TrialOutcome]:
-        """Runs the trial."""
-        task = self._tasks.pop(0)
-        return task, self._runner.run(task, self._on_progress)
+    def next_outcomes(self) -> tuple[list[TrialTask], list[TrialOutcome]]:
+        """Runs the trials."""
+        group = self._groups.pop(0)
+        return group, self._runner.run(group, self._on_progress)
 
     def __enter__(self) -> Self:
         return self

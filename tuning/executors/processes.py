@@ -6,6 +6,7 @@ import dataclasses
 import multiprocessing.connection
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -19,22 +20,37 @@ from zoo.errors import ZooError
 
 
 @dataclasses.dataclass
-class RunningTrial:
-    """A trial on its way: how often it was started, and when it last showed that it is alive."""
+class Part:
+    """What one worker is given at once: a submitted group, or, after the death of a worker, a half of one.
 
-    task: TrialTask
-    attempts: int = 0
+    Attributes:
+        group: what was submitted.
+        tasks: those of it that are run now.
+        starts: how often they were started.
+        deaths: how many workers they took with them since they are alone.
+        last_sign: when they last showed that they are alive.
+    """
+
+    group: list[TrialTask]
+    tasks: list[TrialTask]
+    starts: int = 0
+    deaths: int = 0
     last_sign: float | None = None
+
+    def halves(self) -> list[Part]:
+        """Its trials in two parts."""
+        middle = len(self.tasks) // 2
+        return [Part(self.group, tasks, self.starts) for tasks in (self.tasks[:middle], self.tasks[middle:])]
 
 
 class Worker(Protocol):
-    """What runs one trial at a time elsewhere."""
+    """What runs one group of trials at a time elsewhere."""
 
     ready: bool
-    trial: RunningTrial | None
+    work: Part | None
 
-    def give(self, task: TrialTask) -> None:
-        """Starts a trial."""
+    def give(self, group: Sequence[TrialTask]) -> None:
+        """Starts trials."""
         ...
 
     def receive(self) -> list[Message]:
@@ -56,7 +72,8 @@ W = TypeVar("W", bound=Worker)
 class PooledExecutor(Generic[W]):
     """Hands trials to workers; replaces the workers that it loses and runs their trials again; see `Executor`.
 
-    A trial resumes from the states that it saved itself, so running it again is right.
+    A trial resumes from the states that it saved itself, so running it again is right. A group whose worker died is
+    divided, so that a trial that kills its worker is in the end alone, and fails alone.
 
     Attributes:
         runner: "module:class" of what runs trials in a worker.
@@ -74,8 +91,9 @@ class PooledExecutor(Generic[W]):
         self.capacity = workers
         self._on_progress = on_progress
         self._workers: list[W] = []
-        self._waiting: deque[RunningTrial] = deque()
-        self._ended: deque[tuple[TrialTask, TrialOutcome]] = deque()
+        self._waiting: deque[Part] = deque()
+        self._outcomes: dict[int, TrialOutcome] = {}  # of groups that have not ended
+        self._ended: deque[list[TrialTask]] = deque()
         self._failed_starts: list[str] = []  # since the last trial that ended
         self._last_check = 0.0
 
@@ -87,13 +105,13 @@ class PooledExecutor(Generic[W]):
         """The workers that have something to say, as soon as there is one."""
         raise NotImplementedError
 
-    def submit(self, task: TrialTask) -> None:
-        """Gives a trial to a worker that is free, or keeps it for the next one."""
-        self._waiting.append(RunningTrial(task))
+    def submit(self, group: list[TrialTask]) -> None:
+        """Gives trials to a worker that is free, or keeps them for the next one."""
+        self._waiting.append(Part(group, group))
         self._hand_out()
 
-    def next_outcome(self) -> tuple[TrialTask, TrialOutcome]:
-        """Waits for the end of a submitted trial; raises ZooError when workers cannot start, and what ends a search."""
+    def next_outcomes(self) -> tuple[list[TrialTask], list[TrialOutcome]]:
+        """Waits for the end of a submitted group; raises ZooError when workers cannot start, and what ends a search."""
         while not self._ended:
             if len(self._failed_starts) >= self.attempts:
                 raise ZooError(f"workers cannot start: {self._failed_starts[-1]}")
@@ -104,15 +122,17 @@ class PooledExecutor(Generic[W]):
                 for worker in list(self._workers):
                     self._check(worker)
                 self._last_check = time.monotonic()
-        return self._ended.popleft()
+        group = self._ended.popleft()
+        return group, [self._outcomes.pop(task.number) for task in group]
 
     def _hand_out(self) -> None:
         for worker in self._workers:
-            if self._waiting and worker.ready and worker.trial is None:
-                worker.trial = trial = self._waiting.popleft()
-                trial.attempts += 1
-                trial.last_sign = None
-                worker.give(dataclasses.replace(trial.task, folder=str(Path(trial.task.folder).resolve())))
+            if self._waiting and worker.ready and worker.work is None:
+                worker.work = part = self._waiting.popleft()
+                part.starts += 1
+                part.last_sign = None
+                folder = str(Path(part.tasks[0].folder).resolve())
+                worker.give([dataclasses.replace(task, folder=folder) for task in part.tasks])
 
     def _hear(self, worker: W) -> None:
         try:
@@ -126,40 +146,49 @@ class PooledExecutor(Generic[W]):
             elif kind == "progress":
                 self._note_progress(worker, value)
             else:
-                self._end_trial(worker, kind, value)
+                self._end_work(worker, kind, value)
 
     def _note_progress(self, worker: W, progress: TrialProgress) -> None:
-        if worker.trial is not None and worker.trial.task.number == progress.number:
-            worker.trial.last_sign = time.monotonic()
+        if worker.work is not None and any(task.number == progress.number for task in worker.work.tasks):
+            worker.work.last_sign = time.monotonic()
             self._on_progress(progress)
 
-    def _end_trial(self, worker: W, kind: str, value: Any) -> None:
-        trial, worker.trial = worker.trial, None
+    def _end_work(self, worker: W, kind: str, value: Any) -> None:
+        part, worker.work = worker.work, None
         self._failed_starts.clear()
         if kind == "error":
             raise value
-        assert trial is not None
-        self._ended.append((trial.task, dataclasses.replace(value, attempts=trial.attempts)))
+        assert part is not None
+        self._end(part, value)
+
+    def _end(self, part: Part, outcomes: Sequence[TrialOutcome]) -> None:
+        for task, outcome in zip(part.tasks, outcomes, strict=True):
+            self._outcomes[task.number] = dataclasses.replace(outcome, attempts=part.starts)
+        if all(task.number in self._outcomes for task in part.group):
+            self._ended.append(part.group)
 
     def _check(self, worker: W) -> None:
         """Looks whether a worker is one to be replaced."""
-        last_sign = None if worker.trial is None else worker.trial.last_sign
+        last_sign = None if worker.work is None else worker.work.last_sign
         if last_sign is not None and time.monotonic() > last_sign + self.hang_after:
             self._lose(worker, f"killed after {self.hang_after:g} s without progress", words=worker.words())
 
     def _lose(self, worker: W, how: str, *, words: str, again: bool = True) -> None:
-        """Puts a new worker in the place of one, and its trial back, unless it has been started too often."""
+        """Puts a new worker in the place of one, and its trials back, unless one was alone and started too often."""
         worker.end()
         self._workers.remove(worker)
-        trial = worker.trial
-        if trial is None:
+        part = worker.work
+        if part is None:
             self._failed_starts.append(how)
-        elif again and trial.attempts < self.attempts:
-            self._waiting.appendleft(trial)
+        elif len(part.tasks) > 1:
+            self._waiting.extendleft(reversed(part.halves()))
         else:
-            reason = f"the worker died {trial.attempts} times: {how}" if again else f"the worker was {how}"
-            outcome = TrialOutcome("failed", reason=reason, traceback=words or None, attempts=trial.attempts)
-            self._ended.append((trial.task, outcome))
+            part.deaths += 1
+            if again and part.deaths < self.attempts:
+                self._waiting.appendleft(part)
+            else:
+                reason = f"the worker died {part.deaths} times: {how}" if again else f"the worker was {how}"
+                self._end(part, [TrialOutcome("failed", reason=reason, traceback=words or None)])
         self._start(1)
 
     def __enter__(self) -> Self:
@@ -220,8 +249,8 @@ class ProcessExecutor(PooledExecutor[WorkerProcess]):
         heard = multiprocessing.connection.wait([worker.channel for worker in self._workers], timeout)
         return [worker for worker in self._workers if worker.channel in heard or worker.has_died()]
 
-    def _end_trial(self, worker: WorkerProcess, kind: str, value: Any) -> None:
-        super()._end_trial(worker, kind, value)
+    def _end_work(self, worker: WorkerProcess, kind: str, value: Any) -> None:
+        super()._end_work(worker, kind, value)
         memory = _memory_of(worker)
         assert self.recycle_growth is not None
         if memory > self._first_memory.setdefault(worker.pid, memory) + self.recycle_growth:

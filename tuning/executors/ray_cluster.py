@@ -9,6 +9,7 @@ import math
 import queue
 import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -16,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tuning.executors import OnProgress
-from tuning.executors.processes import PooledExecutor, RunningTrial
-from tuning.executors.worker import Message, WorkerLost, cores, make_runner, pack, run_task, worker_environment
+from tuning.executors.processes import Part, PooledExecutor
+from tuning.executors.worker import Message, WorkerLost, cores, make_runner, pack, run_group, worker_environment
 from tuning.task import Setting, TrialTask, state_path
 from zoo.errors import SaveError, ZooError
 from zoo.storage import atomic_path
@@ -43,16 +44,16 @@ class Actor:
         except OSError:
             return False
 
-    def run(self, task: TrialTask, files: dict[str, bytes] | None) -> tuple[list[Message], dict[str, bytes]]:
-        """Runs a trial on the search's folder, or on `files` of it; what it says at its end, and the files it wrote."""
+    def run(self, group: Sequence[TrialTask], files: dict[str, bytes] | None) -> tuple[list[Message], dict[str, bytes]]:
+        """Runs trials on the search's folder, or on `files` of it; what it says at their end, and the files it wrote."""
         if files is None:
-            return self._run(task), {}
+            return self._run(group), {}
         with tempfile.TemporaryDirectory(prefix="keras-zoo-") as folder:
             for name, content in files.items():
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            messages = self._run(dataclasses.replace(task, folder=folder))
+            messages = self._run([dataclasses.replace(task, folder=folder) for task in group])
             paths = (path for path in Path(folder).rglob("[!.]*") if path.is_file())
             after = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
         return messages, {name: content for name, content in after.items() if files.get(name) != content}
@@ -63,8 +64,8 @@ class Actor:
             return [self._news.get(timeout=seconds), *self._drain()]
         return []
 
-    def _run(self, task: TrialTask) -> list[Message]:
-        end = run_task(self._runner, task, self._news.put)
+    def _run(self, group: Sequence[TrialTask]) -> list[Message]:
+        end = run_group(self._runner, group, self._news.put)
         return [*self._drain(), end]
 
     def _drain(self) -> list[Message]:
@@ -88,7 +89,7 @@ class RayWorker:
 
     def __init__(self, ray: ModuleType, actor: Any, runner: str, setting: Any, *, runs: int) -> None:
         self.ready = False
-        self.trial: RunningTrial | None = None
+        self.work: Part | None = None
         self._ray = ray
         self._actor = actor
         self._runs = runs
@@ -103,13 +104,13 @@ class RayWorker:
         """What `ray.wait` takes."""
         return [r for r in (self._starting, self._listening, self._running) if r is not None]
 
-    def give(self, task: TrialTask) -> None:
-        """Starts a trial; its files go along when the actor does not see the search's folder."""
-        self._folder = Path(task.folder)
+    def give(self, group: Sequence[TrialTask]) -> None:
+        """Starts trials; their files go along when the actor does not see the search's folder."""
+        self._folder = Path(group[0].folder)
         if self._folder not in self._is_shared:
             self._is_shared[self._folder] = self._sees(self._folder)
-        files = None if self._is_shared[self._folder] else self._states_for(task)
-        self._running = self._actor.run.remote(task, files)
+        files = None if self._is_shared[self._folder] else self._states_for(group)
+        self._running = self._actor.run.remote(group, files)
 
     def receive(self) -> list[Message]:
         """What the actor says next; raises WorkerLost when it is gone, SaveError when its files cannot be kept."""
@@ -157,11 +158,12 @@ class RayWorker:
         finally:
             token.unlink(missing_ok=True)
 
-    def _states_for(self, task: TrialTask) -> dict[str, bytes]:
-        """The states that a trial may go on from: its own, of earlier attempts, and its parent's."""
-        numbers = [task.number] if task.parent is None else [task.number, task.parent]
-        paths = [state_path(task.folder, number, run) for number in numbers for run in range(self._runs)]
-        return {path.relative_to(task.folder).as_posix(): path.read_bytes() for path in paths if path.exists()}
+    def _states_for(self, group: Sequence[TrialTask]) -> dict[str, bytes]:
+        """The states that trials may go on from: their own, of earlier attempts, and their parents'."""
+        numbers = {number for task in group for number in (task.number, task.parent) if number is not None}
+        folder = group[0].folder
+        paths = [state_path(folder, number, run) for number in sorted(numbers) for run in range(self._runs)]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.exists()}
 
     def _save(self, files: dict[str, bytes]) -> None:
         for name, content in files.items():

@@ -29,7 +29,7 @@ from zoo.errors import UsageError, ZooError
 
 Message = tuple[
     str, Any
-]  # ("ready", None), ("progress", TrialProgress), ("outcome", TrialOutcome), ("error", Exception)
+]  # ("ready", None), ("progress", TrialProgress), ("outcomes", list[TrialOutcome]), ("error", Exception)
 
 _PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
 _TAIL = 4096  # bytes of standard error that are kept
@@ -70,14 +70,14 @@ def make_runner(path: str, parts: Sequence[Any]) -> Any:
     return getattr(importlib.import_module(module), name)(setting)
 
 
-def run_task(runner: Any, task: TrialTask, tell: Callable[[Message], None]) -> Message:
-    """Runs a trial; the message that ends it. What the runner lets through becomes an error that any process can read."""
+def run_group(runner: Any, group: Sequence[TrialTask], tell: Callable[[Message], None]) -> Message:
+    """Runs trials; the message that ends them. What the runner lets through becomes an error that any process can read."""
     try:
-        return "outcome", runner.run(task, lambda progress: tell(("progress", progress)))
+        return "outcomes", runner.run(group, lambda progress: tell(("progress", progress)))
     except Exception as error:
         if isinstance(error, OSError | ZooError) and type(error).__module__ in ("builtins", "zoo.errors"):
             return "error", error
-        surprise = ZooError(f"trial {task.number + 1} broke its worker: {_one_line(error)}")
+        surprise = ZooError(f"trial {group[0].number + 1} broke its worker: {_one_line(error)}")
         surprise.add_note("".join(traceback.format_exception(error)))
         return "error", surprise
 
@@ -108,12 +108,12 @@ class WorkerProcess:
         channel: what `multiprocessing.connection.wait` takes.
         pid: of the process.
         ready: whether it takes trials.
-        trial: what it works at; kept by the executor.
+        work: what it works at; kept by the executor.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.ready = False
-        self.trial: Any = None
+        self.work: Any = None
         self.channel, theirs = multiprocessing.Pipe()
         number = str(theirs.fileno())
         with theirs:
@@ -138,11 +138,11 @@ class WorkerProcess:
             for part in parts:
                 self.channel.send_bytes(part)
 
-    def give(self, task: TrialTask) -> None:
-        """Sends a trial."""
+    def give(self, group: Sequence[TrialTask]) -> None:
+        """Sends trials."""
         self._tail.clear()
         with contextlib.suppress(OSError):
-            self.channel.send(task)
+            self.channel.send(group)
 
     def has_died(self) -> bool:
         """Whether the process has ended, and everything that it said has been received."""
@@ -231,7 +231,7 @@ def main(descriptor: int, parent: int) -> None:
     runner = make_runner(*inbox.get())
     channel.send(("ready", None))
     while True:
-        channel.send(run_task(runner, inbox.get(), channel.send))
+        channel.send(run_group(runner, inbox.get(), channel.send))
 
 
 if __name__ == "__main__":

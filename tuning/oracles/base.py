@@ -48,7 +48,13 @@ class CellOracle(keras_tuner.Oracle):
         seed: 0 or more.
         max_retries_per_trial: how often a trial that broke is run again.
         max_consecutive_failed_trials: failures in a row that end a search; by default never.
+
+    Attributes:
+        asks_ahead: whether trials that run at the same time are those that would have been asked for one by one, so that
+            many of them may train as one program.
     """
+
+    asks_ahead = False
 
     def __init__(
         self,

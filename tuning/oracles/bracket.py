@@ -30,6 +30,8 @@ class BracketOracle(CellOracle):
         iterations: how often all brackets are run; `None`: until `max_trials`, or until the space has no more.
     """
 
+    asks_ahead = True
+
     def __init__(
         self, objective: Any, *, schedules: list[Schedule], iterations: int | None, **options: Unpack[OracleOptions]
     ) -> None:

@@ -38,6 +38,8 @@ class GeneticOracle(CellOracle):
         **options: those of `CellOracle`.
     """
 
+    asks_ahead = True
+
     def __init__(self, objective: Any = None, *, population: int = 10, **options: Unpack[OracleOptions]) -> None:
         if population < 2:
             raise UsageError(f"population must be at least 2. Received: {population}")

@@ -30,6 +30,8 @@ class GridOracle(CellOracle):
     _cells: Iterator[dict[str, Any]] | None = None
     _cells_of = -1
 
+    asks_ahead = True
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The next cell that was not tried."""
         size = len(self.hyperparameters.space)

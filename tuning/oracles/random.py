@@ -19,6 +19,8 @@ class RandomOracle(CellOracle):
     `CellOracle`.
     """
 
+    asks_ahead = True
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """A random cell that was not tried."""
         values = self.untried_values(self.generator(len(self.start_order)))

@@ -39,6 +39,8 @@ class SwarmOracle(CellOracle):
         **options: those of `CellOracle`.
     """
 
+    asks_ahead = True
+
     def __init__(self, objective: Any = None, *, particles: int = 10, **options: Unpack[OracleOptions]) -> None:
         if particles < 1:
             raise UsageError(f"particles must be at least 1. Received: {particles}")

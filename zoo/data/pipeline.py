@@ -114,9 +114,12 @@ class MemoryBatches:
         """(stored inputs, labels) of batch `step` of a pass in `order`."""
         rows, labels = order
         start = tf.cast(step, tf.int32) * self._batch_size
+        return self.inputs(rows[start : start + self._batch_size]), labels[start : start + self._batch_size]
+
+    def inputs(self, rows: tf.Tensor) -> tf.Tensor:
+        """The stored inputs at rows of the store, in whatever shape the rows come."""
         with tf.device("CPU"):  # where the data are: a batch goes to an accelerator, not the store
-            inputs = tf.gather(self._store, rows[start : start + self._batch_size])
-        return inputs, labels[start : start + self._batch_size]
+            return tf.gather(self._store, rows)
 
 
 def examples_of(split: Split) -> tuple[tf.Tensor, tf.Tensor]:

@@ -60,7 +60,7 @@ def mlp(
         width = width_for_budget(math.prod(input_shape), num_classes, depth, parameter_budget, batch_normalization)
         widths = [width] * depth
     else:
-        widths = _widths(units, num_layers)
+        widths = layer_widths(units, num_layers)
 
     inputs = layers.model_input(input_shape, dtype)
     x = keras.layers.Flatten(dtype=dtype, name="flatten")(inputs) if len(input_shape) > 1 else inputs
@@ -105,7 +105,8 @@ def width_for_budget(
     return width
 
 
-def _widths(units: int | Sequence[int], num_layers: int | None) -> list[int]:
+def layer_widths(units: int | Sequence[int], num_layers: int | None) -> list[int]:
+    """The width of each hidden layer, see `mlp`; a UsageError when the two contradict each other."""
     if not isinstance(units, Sequence):
         depth = 2 if num_layers is None else num_layers
         layers.check_counts(units=units, num_layers=depth)

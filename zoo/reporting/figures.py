@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from zoo.reporting.inputs import SearchLike
+from zoo.reporting.inputs import SearchTable
 from zoo.training.curves import BEST, TRAIN, finish_axes
 
 
-def plot_search(search: SearchLike, *, against: Sequence[str] = ("trial",)) -> Figure:
+def plot_search(search: SearchTable, *, against: Sequence[str] = ("trial",)) -> Figure:
     """Every trial's score and the best so far, in the table's order; trials without a finite score are left out.
 
     Args:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from zoo.training.curves import RunTables
+
+if TYPE_CHECKING:
+    from zoo.evaluation.comparison import Comparison
 
 
 class RunLike(RunTables, Protocol):
@@ -59,8 +62,8 @@ class EvaluationLike(Protocol):
         """uint8, (N, height, width, 1 or 3), in the order of `predictions`; None when the inputs are not images."""
 
 
-class SearchLike(Protocol):
-    """A finished hyper-parameter search."""
+class SearchTable(Protocol):
+    """The trials of a search, as `plot_search` draws them."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -71,9 +74,20 @@ class SearchLike(Protocol):
         """The name of the score, e.g. `"val_accuracy"`."""
 
     @property
+    def direction(self) -> str:
+        """`"max"` or `"min"`."""
+
+
+class SearchLike(SearchTable, Protocol):
+    """A finished hyper-parameter search."""
+
+    @property
     def best_values(self) -> Mapping[str, Any]:
         """The hyper-parameters of the best trial."""
 
     @property
-    def direction(self) -> str:
-        """`"max"` or `"min"`."""
+    def num_models(self) -> int:
+        """How many runs a trial's score is the mean of."""
+
+    def compare(self) -> Comparison:
+        """The trials compared over their runs; asked where there are several runs a trial."""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from zoo.errors import UsageError
 from zoo.evaluation.intervals import wilson_interval
+from zoo.reporting.comparison_section import comparison_context
 from zoo.reporting.figures import plot_confusion, plot_search
 from zoo.reporting.formatting import (
     format_count,
@@ -57,7 +58,8 @@ def write_report(
         path: the file to write, replaced in one step. Missing parent folders are made.
         run: a training run: summary, recipe, versions, curves.
         evaluation: a model's results on the test split: accuracy, per-class table, confusion matrix, every image.
-        search: a hyper-parameter search: its trials and its best values.
+        search: a hyper-parameter search: its trials, its best values and, where a trial has several runs, which trials can
+            be told from the best one.
         title: the heading. The default names the model and the data where `run` tells them.
 
     Raises:
@@ -79,6 +81,7 @@ def write_report(
         "classes": None if evaluation is None else _classes(evaluation),
         "gallery": gallery,
         "search": None if search is None else _search(search),
+        "comparison": None if search is None else comparison_context(search),
     }
     return write_text(path, render_template("report.html", context))
 
@@ -231,6 +234,7 @@ def _search(search: SearchLike) -> dict[str, Any]:
     signed = np.where(finite, scores if search.direction != "min" else -scores, -np.inf)
     return {
         "objective": search.objective,
+        "has_single_runs": search.num_models < 2 and len(search.table) > 1,
         "table": frame_table(search.table),
         "best_row": int(signed.argmax()) if finite.any() else -1,
         "best_values": settings_table({"value": search.best_values}),

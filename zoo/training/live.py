@@ -43,14 +43,9 @@ class LiveValues:
         Raises:
             UsageError: a rate or a strength out of range.
         """
-        check_dropout(options.get("dropout", 0.0))
-        penalty(options.get("l1", 0.0), options.get("l2", 0.0))  # raises for what is no strength
-        values = {name: float(options[name]) for name in self._options}
-        values |= {"learning_rate": float(recipe.learning_rate), "momentum": float(recipe.momentum)}
-        values["weight_decay"] = recipe.weight_decay or 0.0
-        values["scale"] = 1 / (1 - values.get("dropout", 0.0))
-        for name, value in values.items():
-            self._values[name].assign(value)
+        values = live_numbers(options, recipe)
+        for name, variable in self._values.items():
+            variable.assign(values[name])
 
     def read_by_model(self, model: keras.Model) -> None:
         """Lets all dropout layers and all penalties of a model read the live values; before it is traced."""
@@ -100,6 +95,19 @@ class LiveValues:
 
     def _times(self, name: str, norm: tf.Tensor) -> tf.Tensor:
         return tf.math.multiply_no_nan(norm, tf.cast(self._values[name], norm.dtype))  # none where the strength is 0
+
+
+def live_numbers(options: Mapping[str, Any], recipe: Recipe) -> dict[str, float]:
+    """The values of a trial: those of `OPTIONS`, learning rate, momentum and weight decay, and the scale of a dropout.
+
+    Raises:
+        UsageError: a rate or a strength out of range.
+    """
+    check_dropout(options.get("dropout", 0.0))
+    penalty(options.get("l1", 0.0), options.get("l2", 0.0))  # raises for what is no strength
+    values = {name: float(options.get(name, 0.0)) for name in OPTIONS}
+    values |= {"learning_rate": float(recipe.learning_rate), "momentum": float(recipe.momentum)}
+    return values | {"weight_decay": recipe.weight_decay or 0.0, "scale": 1 / (1 - values["dropout"])}
 
 
 def structure(options: Mapping[str, Any], recipe: Recipe, *, live: Collection[str]) -> dict[str, Any]:

@@ -86,10 +86,14 @@ class PhaseRun:
 
     def fit(self, callbacks: Sequence[keras.callbacks.Callback], *, until: int) -> None:
         """Trains until `until` epochs are done, those of earlier phases included, or patience runs out."""
-        own: list[keras.callbacks.Callback] = [self.validations] if self.validations else []
         first = len(self._records.epochs)
         last = first if self.is_over else until
-        self._program.fit([*own, self._records, *callbacks], first_epoch=first, epochs=last)
+        self._program.fit(self.callbacks(callbacks), first_epoch=first, epochs=last)
+
+    def callbacks(self, others: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+        """All callbacks of this phase in their order: it validates, then it records, then the others see both."""
+        own: list[keras.callbacks.Callback] = [self.validations] if self.validations else []
+        return [*own, self._records, *others]
 
     def summary(self, recipe: Recipe) -> dict[str, Any]:
         """`metrics` of the weights that the model holds, `best` validation, and `stopped_early`; after `fit`."""

@@ -156,14 +156,17 @@ def runs_in_graph(model: keras.Model, split: Split) -> bool:
     return model.built and split.store is not None and stock_step and not _is_distributed(model)
 
 
+def generator_states(model: keras.Model, seed: int) -> list[tuple[keras.Variable, list[int]]]:
+    """The state of every seed generator (dropout), and what it is set to: the seed and its place in the model decide."""
+    generators = [getattr(layer, "seed_generator", None) for layer in model._flatten_layers()]
+    states = [generator.state for generator in generators if generator is not None]
+    return [(state, [seed % 2**32, place]) for place, state in enumerate(states)]
+
+
 def seed_generators(model: keras.Model, seed: int) -> None:
-    """Sets every seed generator (dropout) to a state that the seed and its place in the model decide."""
-    place = 0
-    for layer in model._flatten_layers():
-        generator = getattr(layer, "seed_generator", None)
-        if generator is not None:
-            generator.state.assign([seed % 2**32, place])
-            place += 1
+    """Sets every seed generator to its state for a seed."""
+    for state, value in generator_states(model, seed):
+        state.assign(value)
 
 
 def _is_distributed(model: keras.Model) -> bool:

@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,12 @@ class StandIn:
         self.setting = setting
         self.hoard: list[bytearray] = []
 
-    def run(self, task: TrialTask, on_progress: Callable[[TrialProgress], None] | None = None) -> TrialOutcome:
-        tell = on_progress or (lambda _: None)
+    def run(
+        self, tasks: Sequence[TrialTask], on_progress: Callable[[TrialProgress], None] | None = None
+    ) -> list[TrialOutcome]:
+        return [self._run(task, on_progress or (lambda _: None)) for task in tasks]
+
+    def _run(self, task: TrialTask, tell: Callable[[TrialProgress], None]) -> TrialOutcome:
         tell(TrialProgress(task.number, 0, 1, os.getpid()))  # the score tells the tests whom to kill
         value = None
         for action in task.hyperparameters["actions"]:

@@ -45,9 +45,9 @@ def run(executor: Processes, *tasks: Any) -> dict[int, Any]:
     running = 0
     while waiting or running:
         while waiting and running < executor.capacity:
-            executor.submit(waiting.pop(0))
+            executor.submit([waiting.pop(0)])
             running += 1
-        task, outcome = executor.next_outcome()
+        (task,), (outcome,) = executor.next_outcomes()
         outcomes[task.number] = outcome
         running -= 1
     return outcomes
@@ -66,8 +66,8 @@ def test_outcomes_are_those_of_the_runner_here(tmp_path: Path):
     tasks = [task_of(n, tmp_path, "score") for n in range(5)]
     with make(workers=2) as executor:
         outcomes = run(executor, *tasks)
-    here = StandIn(SETTING)
-    assert {n: outcomes[n].score for n in outcomes} == {task.number: here.run(task).score for task in tasks}
+    here = StandIn(SETTING).run(tasks)
+    assert [outcomes[task.number].score for task in tasks] == [outcome.score for outcome in here]
     assert {outcome.attempts for outcome in outcomes.values()} == {1}
 
 
@@ -216,16 +216,16 @@ def test_a_memory_limit_is_there_by_default():
 
 def test_errors_that_end_a_search_are_raised_here(tmp_path: Path):
     with make() as executor:
-        executor.submit(task_of(0, tmp_path, "fill_disk"))
+        executor.submit([task_of(0, tmp_path, "fill_disk")])
         with pytest.raises(OSError, match="No space left on device") as disk:
-            executor.next_outcome()
+            executor.next_outcomes()
         assert (disk.value.errno, disk.value.filename) == (28, "states/x.npz")
-        executor.submit(task_of(1, tmp_path, "refuse"))
+        executor.submit([task_of(1, tmp_path, "refuse")])
         with pytest.raises(DataError, match=r"^labels out of range$"):
-            executor.next_outcome()
-        executor.submit(task_of(2, tmp_path, "break_down"))
+            executor.next_outcomes()
+        executor.submit([task_of(2, tmp_path, "break_down")])
         with pytest.raises(ZooError, match="broke") as mistake:
-            executor.next_outcome()
+            executor.next_outcomes()
         assert str(mistake.value) == "trial 3 broke its worker: KeyError: 'a mistake'"
         assert "stand_in.py" in mistake.value.__notes__[0]
         assert run(executor, task_of(3, tmp_path, "score"))[3].score == 30
@@ -242,9 +242,9 @@ def test_a_setting_that_cannot_be_pickled_is_refused():
 )
 def test_workers_that_cannot_start_end_the_search(tmp_path: Path, runner: str, reason: str):
     with make(workers=2, runner=runner) as executor:
-        executor.submit(task_of(0, tmp_path))
+        executor.submit([task_of(0, tmp_path)])
         with pytest.raises(ZooError, match=f"^workers cannot start: it ended with exit status 1; it said: .*{reason}$"):
-            executor.next_outcome()
+            executor.next_outcomes()
 
 
 def test_an_idle_worker_that_is_killed_is_replaced(tmp_path: Path):
@@ -265,9 +265,9 @@ def test_an_interrupt_passes_through_and_leaves_no_process(tmp_path: Path):
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     with pytest.raises(KeyboardInterrupt), make(workers=2, on_progress=interrupt) as executor:
-        executor.submit(task_of(0, tmp_path, "block"))
-        executor.submit(task_of(1, tmp_path, ["sleep", 20]))
-        executor.next_outcome()
+        executor.submit([task_of(0, tmp_path, "block")])
+        executor.submit([task_of(1, tmp_path, ["sleep", 20])])
+        executor.next_outcomes()
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 

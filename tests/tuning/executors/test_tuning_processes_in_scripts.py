@@ -32,9 +32,9 @@ SEARCH = """
     folder, *actions = sys.argv[1:]
     with Processes({"array": bytearray(50_000_000)}, workers=3, address=None, on_progress=lambda progress: None) as executor:
         for number in range(3):
-            executor.submit(task_of(number, folder, ["meet", 3], *actions))
+            executor.submit([task_of(number, folder, ["meet", 3], *actions)])
         while True:
-            executor.next_outcome()
+            executor.next_outcomes()
 """
 
 
@@ -111,9 +111,9 @@ def test_a_script_needs_no_guard_and_its_functions_go_along(tmp_path: Path):
 
         print("once")
         with Processes({"function": Scorer()}, workers=2, address=None, on_progress=lambda progress: None) as executor:
-            executor.submit(task_of(3, ".", "score"))
-            executor.submit(task_of(4, ".", "score"))
-            print(sorted(executor.next_outcome()[1].score for _ in range(2)))
+            executor.submit([task_of(3, ".", "score")])
+            executor.submit([task_of(4, ".", "score")])
+            print(sorted(executor.next_outcomes()[1][0].score for _ in range(2)))
         """,
     )
     assert script.communicate(timeout=60) == ("once\n[6.5, 8.5]\n", "")
@@ -132,9 +132,9 @@ def test_the_real_runner_gives_the_same_here_and_there(tmp_path: Path):
             while tasks:
                 batch = [tasks.pop(0) for _ in range(executor.capacity)]
                 for task in batch:
-                    executor.submit(task)
+                    executor.submit([task])
                 for _ in batch:
-                    task, outcome = executor.next_outcome()
+                    (task,), (outcome,) = executor.next_outcomes()
                     outcomes[task.number] = outcome
         assert {outcome.reason for outcome in outcomes.values()} == {None}
         scores.append([(outcomes[n].score, outcomes[n].metrics["val_loss"]) for n in range(2)])

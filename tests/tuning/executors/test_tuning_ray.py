@@ -52,8 +52,8 @@ def make(
 def run(executor: Rays, *tasks: Any) -> dict[int, Any]:
     """Outcomes by number; no more tasks than workers."""
     for task in tasks:
-        executor.submit(task)
-    return {task.number: outcome for task, outcome in (executor.next_outcome() for _ in tasks)}
+        executor.submit([task])
+    return {task.number: outcome for (task,), (outcome,) in (executor.next_outcomes() for _ in tasks)}
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,8 @@ class TestInARunningRay:
         with make(workers=2) as executor:
             outcomes = run(executor, *tasks)
         assert ray.is_initialized()
-        here = StandIn(SETTING)
-        assert {n: outcomes[n].score for n in outcomes} == {task.number: here.run(task).score for task in tasks}
+        here = StandIn(SETTING).run(tasks)
+        assert [outcomes[task.number].score for task in tasks] == [outcome.score for outcome in here]
         assert len({outcome.metrics["pid"] for outcome in outcomes.values()} | {os.getpid()}) == 3
         assert not list(tmp_path.glob(".token*"))
 
@@ -174,9 +174,9 @@ class TestInARunningRay:
 
     def test_actors_that_cannot_start_end_the_search(self, tmp_path: Path):
         with make(runner="stand_in:CannotStart") as executor:
-            executor.submit(task_of(0, tmp_path))
+            executor.submit([task_of(0, tmp_path)])
             with pytest.raises(ZooError, match=r"^workers cannot start: RuntimeError: no such device$"):
-                executor.next_outcome()
+                executor.next_outcomes()
 
     def test_an_interrupt_passes_through_and_leaves_no_actor(self, tmp_path: Path):
         pids: list[int] = []

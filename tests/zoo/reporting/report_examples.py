@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.errors import ZooError
+from zoo.evaluation.comparison import Comparison, compare
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -35,6 +38,16 @@ class Search:
     objective: str
     best_values: dict[str, Any]
     direction: str
+    runs: pd.DataFrame | None = None
+
+    @property
+    def num_models(self) -> int:
+        return 1 if self.runs is None else int(self.runs["repeat"].nunique())
+
+    def compare(self) -> Comparison:
+        if self.runs is None:
+            raise ZooError("not with one run a trial")
+        return compare(self.runs, groups="trial", units="repeat", direction=self.direction)
 
 
 def make_run(*, num_epochs: int = 4, validation: bool = True) -> Run:
@@ -89,3 +102,15 @@ def make_search(*, direction: str = "max") -> Search:
     columns = {"trial": range(4), "status": ["completed"] * 3 + ["failed"], "score": [0.5, 0.9, 0.7, np.nan]}
     table = pd.DataFrame({**columns, "epochs": 3, "seconds": 1.25, "l2": [0.0, 1e-4, 1e-3, 1e-2]})
     return Search(table, "val_accuracy", {"l2": 1e-4}, direction)
+
+
+def make_repeated_search(*, trials: int = 4, repeats: int = 5) -> Search:
+    """Trial 1 is the best, trial 2 as good but for chance, the others are worse by 0.1 each."""
+    rng = np.random.default_rng(0)
+    level = 0.9 - 0.1 * np.maximum(np.arange(trials) - 1, 0)
+    scores = level[:, None] + rng.normal(0, 0.01, (trials, repeats))
+    scores[0] += 0.004
+    trial, repeat = np.divmod(np.arange(trials * repeats), repeats)
+    runs = pd.DataFrame({"trial": trial + 1, "repeat": repeat, "score": scores.ravel()})
+    table = pd.DataFrame({"trial": range(1, trials + 1), "status": "completed", "score": scores.mean(axis=1)})
+    return Search(table.assign(epochs=3, seconds=1.0), "val_accuracy", {"l2": 0.0}, "max", runs)

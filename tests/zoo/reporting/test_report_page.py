@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from report_examples import make_evaluation, make_run, make_search
+from report_examples import make_evaluation, make_repeated_search, make_run, make_search
 
 from zoo.errors import DataError, UsageError
 from zoo.evaluation.intervals import wilson_interval
@@ -47,6 +47,7 @@ def sections_of(page: str) -> list[str]:
         ({"run": make_run()}, ["summary", "curves", "recipe"]),
         ({"evaluation": make_evaluation()}, ["summary", "classes", "gallery"]),
         ({"search": make_search()}, ["summary", "search"]),
+        ({"search": make_repeated_search()}, ["summary", "search", "comparison"]),
         (
             {"run": make_run(), "evaluation": make_evaluation(), "search": make_search()},
             ["summary", "curves", "classes", "gallery", "search", "recipe"],
@@ -103,6 +104,35 @@ def test_a_search_without_a_score_has_no_plot(tmp_path):
     assert "<svg" not in page
 
 
+def test_one_run_a_trial_is_said_to_tell_nothing(tmp_path):
+    assert "One run a trial does not tell trials apart" in written(tmp_path, search=make_search())
+    assert "does not tell trials apart" not in written(tmp_path, search=make_repeated_search())
+
+
+def test_several_runs_a_trial_are_compared(tmp_path):
+    search = make_repeated_search()
+    page = written(tmp_path, search=search)
+    section = page[page.index('<section id="comparison"') :].replace("&#39;", "'").replace("&lt;", "<")
+    for sentence in search.compare().sentences():
+        assert sentence in section
+    marks = re.findall(r"<td>(best|indistinguishable from the best|worse)</td>", section)
+    assert marks == ["best", "indistinguishable from the best", "worse", "worse"]
+    assert section.count("<svg") == 1
+
+
+def test_of_many_trials_the_best_twenty_are_in_the_table(tmp_path):
+    page = written(tmp_path, search=make_repeated_search(trials=25))
+    section = page[page.index('<section id="comparison"') :]
+    assert "The table has the best 20 of 25." in section
+    assert len(re.findall(r"<td>(?:best|indistinguishable from the best|worse)</td>", section)) == 20
+
+
+def test_what_cannot_be_compared_has_no_section(tmp_path):
+    search = make_repeated_search()
+    alone = dataclasses.replace(search, runs=search.runs[search.runs["trial"] == 1])
+    assert sections_of(written(tmp_path, search=alone)) == ["summary", "search"]
+
+
 # Safety
 
 
@@ -120,6 +150,14 @@ def test_names_from_outside_never_become_markup(tmp_path):
     assert payload_of(page)["classes"][0] == ATTACK
     assert not re.search(r"[<>&]", re.search(r'id="gallery-data">(.*?)</script>', page, re.DOTALL).group(1))
     assert page.count("<script") == 2  # the payload and our own
+
+
+def test_names_of_compared_groups_never_become_markup(tmp_path):
+    search = make_repeated_search()
+    runs = search.runs.assign(trial=ATTACK + search.runs["trial"].astype(str))
+    page = written(tmp_path, search=dataclasses.replace(search, runs=runs))
+    assert "comparison" in sections_of(page)
+    assert "<script" not in page
 
 
 def test_the_script_never_parses_markup():

@@ -1,0 +1,120 @@
+"""Runs of models of the catalog, on programs that are kept from run to run: one by one, or many as one program."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import zoo.startup
+
+import keras
+import keras_tuner
+
+import zoo
+from tuning.reuse import Programs
+from tuning.runs import ProgramRun, Run, RunResult
+from tuning.task import Setting
+from tuning.vectorized.group import same_kind, train_together
+from tuning.vectorized.grouping import batches_of_runs
+from tuning.vectorized.members import Member
+from zoo.training.program import Program
+from zoo.training.recipe import Recipe
+from zoo.training.trainer import check_fit
+
+
+class SpaceRunner:
+    """Runs models of a `ModelSpace`.
+
+    Args:
+        setting: what the trials of the search share.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting, self._space = setting, setting.hypermodel
+        self._programs = Programs(self._space)
+
+    @property
+    def signatures(self) -> int:
+        """Structures that were met."""
+        return self._programs.signatures
+
+    @property
+    def traces(self) -> int:
+        """How often a gradient step was traced for them."""
+        return self._programs.traces
+
+    def epochs(self, hp: keras_tuner.HyperParameters) -> int:
+        """Epochs of a trial of which nothing else is asked."""
+        return int(self._space.choose(hp)[1].epochs)
+
+    def seed(self, hp: keras_tuner.HyperParameters) -> int:
+        """The seed of a trial's first repeat."""
+        return int(self._space.choose(hp)[1].seed)
+
+    def run(self, hp: keras_tuner.HyperParameters, run: Run, first_epoch: int) -> RunResult:
+        """Trains from the beginning, or from where the run or its parent was paused."""
+        options, recipe = self._choose(hp, run)
+        if run.data.train.store is not None:
+            return self._train(self._programs.ready(options, recipe, run.data), options, recipe, run, first_epoch)
+        # A stream: what it reads is part of the graph.
+        with Program(self._build(options, recipe), run.data, recipe) as program:
+            return self._train(program, options, recipe, run, first_epoch)
+
+    def run_together(
+        self, hps: Sequence[keras_tuner.HyperParameters], runs: Sequence[Run], first_epoch: int
+    ) -> list[RunResult]:
+        """The results of runs of one structure, trained as members of one program, as many at once as pays."""
+        chosen = [self._choose(hp, run) for hp, run in zip(hps, runs, strict=True)]
+        program, weights_of = self._programs.stacked(*chosen[0], runs[0].data)
+        results: dict[int, RunResult] = {}
+        for places in batches_of_runs(program, [recipe for _, recipe in chosen], runs):
+            members, under_way = [], []
+            for place in places:
+                (options, recipe), run = chosen[place], runs[place]
+                check_fit(program.model, run.data, [recipe])
+                member = Member(program, weights_of(recipe.seed), options, recipe, run.data)
+                members.append(member)
+                as_program = cast("Program", member)  # what is asked of one, a member has too
+                under_way.append(
+                    ProgramRun(as_program, run, recipe, self._setting.objective, lambda m=member: m.seconds)  # type: ignore[misc]
+                )
+            for kind in dict.fromkeys(map(same_kind, members, under_way)):  # killed searches leave several
+                alike = [i for i, pair in enumerate(zip(members, under_way, strict=True)) if same_kind(*pair) == kind]
+                train_together(program, [members[i] for i in alike], [under_way[i] for i in alike])
+            for place, member, going in zip(places, members, under_way, strict=True):
+                results[place] = going.result(first_epoch, self._maker(*chosen[place], member.model))
+        return [results[place] for place in range(len(runs))]
+
+    def close(self) -> None:
+        """Lets all models go."""
+        self._programs.close()
+
+    def _train(
+        self, program: Program, options: dict[str, Any], recipe: Recipe, run: Run, first_epoch: int
+    ) -> RunResult:
+        started = time.monotonic()
+        check_fit(program.model, run.data, [recipe])
+        going = ProgramRun(program, run, recipe, self._setting.objective, lambda: time.monotonic() - started)
+        going.phase.fit(going.callbacks, until=run.epochs)
+        return going.result(first_epoch, self._maker(options, recipe, program.model))
+
+    def _choose(self, hp: keras_tuner.HyperParameters, run: Run) -> tuple[dict[str, Any], Recipe]:
+        options, recipe = self._space.choose(hp)
+        # Where trials are paused at rungs, they stop somewhere on one schedule.
+        return options, dataclasses.replace(recipe, epochs=self._setting.max_epochs or run.epochs, seed=run.seed)
+
+    def _maker(self, options: dict[str, Any], recipe: Recipe, trained: Any) -> Any:
+        def make_model() -> keras.Model:
+            stock = self._build(options, recipe)
+            stock.set_weights(trained.get_weights())
+            zoo.compile_model(stock, recipe, steps_per_epoch=1)
+            stock.optimizer.build(stock.trainable_variables)  # else Keras warns when it loads the model
+            return stock
+
+        return make_model
+
+    def _build(self, options: dict[str, Any], recipe: Recipe) -> keras.Model:
+        space = self._space
+        return zoo.build(space.model_name, space.input_shape, space.num_classes, seed=recipe.seed, **options)

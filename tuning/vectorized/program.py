@@ -1,0 +1,309 @@
+"""`StackedProgram`: the epochs and validations of many members of one structure, traced once for any number of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tuning.vectorized.network import Network
+from tuning.vectorized.updates import TIMES_RATE, make_update, slots_of
+from zoo.data.augment import augmented
+from zoo.data.pipeline import MemoryBatches, examples_of, scale
+from zoo.data.split import Split
+from zoo.data.splits import DataSplits
+from zoo.training.compiling import compile_model
+from zoo.training.live import unscaled
+from zoo.training.recipe import Recipe
+
+_LONGEST_CALL = 1.0  # seconds; between two graph calls a signal is heard
+_VALIDATION_BATCH = 512
+_NUMBERS = ("dropout", "scale", "l1", "l2", "learning_rate", "momentum", "weight_decay")
+Numbers = Mapping[tuple[str, int], tf.Tensor]
+_DRAWS = tf.int32.max - 1  # seeds of Keras's random numbers are taken modulo this
+
+
+@dataclasses.dataclass
+class Measures:
+    """What an epoch or a validation gives, one entry a member.
+
+    Attributes:
+        loss: with penalties; (M,), or of an epoch's steps (S, M). float64.
+        data_loss: without, of the same shape.
+        accuracy: (M,).
+    """
+
+    loss: np.ndarray
+    data_loss: np.ndarray
+    accuracy: np.ndarray
+
+
+class StackedProgram:
+    """Members of one structure as one program.
+
+    Each member has its own weights, optimizer slots, numbers (`live_numbers`) and seeds. Data and their order belong to
+    all of them, or each has its own, which costs a copy of every batch for every member.
+
+    Args:
+        model: a built Keras model of the structure, for which `network.is_chain` holds. It is compiled, and its weights
+            are of no interest.
+        data: with the store that all members' data are of.
+        recipe: of the structure.
+        strengths: "l1", "l2", both or none: the penalties that members may have.
+    """
+
+    def __init__(self, model: keras.Model, data: DataSplits, recipe: Recipe, *, strengths: Sequence[str]) -> None:
+        self.model, self._recipe, self._scaling, self._strengths = model, recipe, data.train.scaling, strengths
+        steps = data.train.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
+        compile_model(model, unscaled(recipe), steps_per_epoch=steps)
+        optimizer = self.optimizer = model.optimizer
+        optimizer.build(model.trainable_variables)
+        self._schedule = optimizer._learning_rate if recipe.schedule is not None else None
+        self.fresh = [np.asarray(v.numpy()) for v in optimizer.variables]
+        self._network = Network(model)
+        self._penalised = [v for v in model.trainable_variables if v.regularizer is not None] if strengths else []
+        self._update = make_update(recipe.optimizer, optimizer)
+        self._slots = slots_of(recipe.optimizer, optimizer)
+        self._stacks = {id(v): _stack(v) for v in (*model.variables, *optimizer.variables)}
+        self._numbers = {name: tf.Variable(np.zeros(0), shape=[None], trainable=False) for name in _NUMBERS}
+        self._batches = MemoryBatches(
+            data.train, recipe.batch_size, shuffle=recipe.shuffle, drop_remainder=recipe.drop_remainder
+        )
+        column, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int64)
+        self._order_of = tf.function(
+            self._batches.order, autograph=False, input_signature=[number, number, (column, column)]
+        )
+        rows = tf.TensorSpec([None, None], tf.int32)
+        signature = [(rows, rows), number, number, number, number]
+        self._runs = {
+            shared: tf.function(self._epoch_of(shared), autograph=False, input_signature=signature)
+            for shared in (True, False)
+        }
+        self._validate = tf.function(self._validation, autograph=False, input_signature=[(rows, rows)])
+
+    @property
+    def traces(self) -> int:
+        """How often a gradient step was traced: once for shared data, once for data of one's own."""
+        return sum(run.experimental_get_tracing_count() for run in self._runs.values())
+
+    @property
+    def bytes_per_member(self) -> int:
+        """Memory that a member takes while it trains: weights, slots, gradients, and what its layers give."""
+        variables = sum(v.numpy().nbytes for v in self.model.variables)
+        slots = sum(value.nbytes for value in self.fresh)
+        width = sum(int(np.prod(layer.output.shape[1:])) for layer in self.model.layers)
+        return 4 * variables + slots + 8 * 4 * width * max(self._recipe.batch_size, _VALIDATION_BATCH)
+
+    def rate_after(self, iterations: int, rate: float) -> np.floating:
+        """The learning rate after so many steps, as Keras tells it."""
+        scheduled = 1.0 if self._schedule is None else np.float32(self._schedule(iterations))
+        return np.float32(rate) * np.float32(scheduled)
+
+    def load(
+        self,
+        weights: Sequence[Sequence[np.ndarray]],
+        slots: Sequence[Sequence[np.ndarray]],
+        numbers: Sequence[Mapping[str, float]],
+    ) -> None:
+        """Begins with other members: for each the values of the model's and the optimizer's variables, and its numbers."""
+        for variables, values in ((self.model.variables, weights), (self.optimizer.variables, slots)):
+            for i, variable in enumerate(variables):
+                self._stacks[id(variable)].assign(np.stack([member[i] for member in values]))
+        for name, variable in self._numbers.items():
+            variable.assign([member[name] for member in numbers])
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Goes on with the members at these places alone."""
+        for variable in (*self._stacks.values(), *self._numbers.values()):
+            variable.assign(tf.gather(variable, places))
+
+    def values(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The values of all members: of the model's variables, and of the optimizer's."""
+        model, optimizer = self.model.variables, self.optimizer.variables
+        return [self._stacks[id(v)].numpy() for v in model], [self._stacks[id(v)].numpy() for v in optimizer]
+
+    def epoch(
+        self, splits: Sequence[Split], seeds: Sequence[int], number: int, on_progress: Callable[[int, int], None]
+    ) -> Measures:
+        """One pass over the data, that of `number`: losses of each step, accuracy over the pass.
+
+        Args:
+            splits: training data, one for all members or one for each, all of one size.
+            seeds: of the order, as many as splits.
+            number: passes that were made before.
+            on_progress: called with (steps done, steps of the epoch) between graph calls.
+        """
+        recipe, examples = self._recipe, len(splits[0])
+        of_pass = tf.constant(number, tf.int64)
+        orders = [
+            self._order_of(tf.constant(seed, tf.int64), of_pass, examples_of(split))
+            for seed, split in zip(seeds, splits, strict=True)
+        ]
+        order = tuple(tf.stack(part) for part in zip(*orders, strict=True))
+        steps = splits[0].num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
+        losses, correct, done = [], np.float32(0), 0
+        while done < steps:
+            calls = [tf.constant(n, tf.int64) for n in (seeds[0], number, done, steps)]
+            reached, loss, count = self._runs[len(splits) == 1](order, *calls)
+            losses.append(loss.numpy()[:, : int(reached) - done])
+            done, correct = int(reached), correct + count.numpy()
+            on_progress(done, steps)
+        loss, data_loss = np.concatenate(losses, axis=1).astype(np.float64)
+        seen = min(steps * recipe.batch_size, examples)
+        return Measures(loss, data_loss, np.asarray(correct / np.float32(seen)))
+
+    def validate(self, splits: Sequence[Split]) -> Measures:
+        """Loss and accuracy of the present weights on a split for all members, or one for each, of one size."""
+        examples = zip(*(examples_of(split) for split in splits), strict=True)
+        data_loss, penalty, correct = self._validate(tuple(tf.stack(part) for part in examples))
+        data_loss = data_loss.numpy() / len(splits[0])
+        return Measures(data_loss + penalty.numpy(), data_loss, correct.numpy() / np.float32(len(splits[0])))
+
+    def _read(self, variable: keras.Variable) -> tf.Tensor:
+        return self._stacks[id(variable)].read_value()
+
+    def _read_numbers(self) -> dict[tuple[str, int], tf.Tensor]:
+        """(name, axes) -> the numbers of all members, (M, 1, ..., 1): made once a call, not once a step."""
+        dtype = self.model.trainable_variables[0].dtype
+        numbers = {}
+        for name, variable in self._numbers.items():
+            values = variable.read_value()
+            if name == "learning_rate":
+                values = tf.cast(values, tf.float32)  # as Keras keeps it, also for a float64 model
+            for axes in (1, 2, 3):
+                numbers[name, axes] = tf.reshape(tf.cast(values, dtype), [-1] + [1] * (axes - 1))
+        return numbers
+
+    def _penalties(self, numbers: Numbers) -> tf.Tensor | None:
+        """(M,) l1·Σ|w| + l2·Σw², or `None` where nothing is penalised."""
+        total = None
+        for variable in self._penalised:
+            flat = tf.reshape(self._read(variable), [-1, int(np.prod(variable.shape))])
+            for name in self._strengths:
+                norm = tf.reduce_sum(tf.abs(flat) if name == "l1" else tf.square(flat), axis=1)
+                term = tf.math.multiply_no_nan(norm, numbers[name, 1])
+                total = term if total is None else total + term
+        return total
+
+    def _penalty_gradient(self, variable: keras.Variable, numbers: Numbers, factor: tf.Tensor | float) -> Any:
+        """`factor` times l1·sign(w) + 2·l2·w; `factor` is (M, 1, ..., 1)."""
+        weights, axes = self._read(variable), len(variable.shape) + 1
+        slopes = {"l1": (tf.sign, 1.0), "l2": (tf.identity, 2.0)}
+        parts = [(slopes[name], numbers[name, axes] * factor) for name in self._strengths]
+        return tf.add_n([slope(weights) * (times * strength) for (slope, times), strength in parts])
+
+    def _epoch_of(self, shared: bool) -> Callable[..., Any]:
+        """The function of an epoch's steps; it returns after a second at most."""
+        recipe = self._recipe
+
+        def run(order: Any, seed: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> Any:
+            end = tf.timestamp() + _LONGEST_CALL
+            numbers = self._read_numbers()
+            members = tf.size(numbers["scale", 1])
+            dtype = tf.as_dtype(self.model.trainable_variables[0].dtype)
+            losses = tf.TensorArray(dtype, size=tf.cast(last - first, tf.int32), element_shape=[2, None])
+
+            def one_step(step: tf.Tensor, losses: tf.TensorArray, correct: tf.Tensor) -> Any:
+                start = tf.cast(step, tf.int32) * recipe.batch_size
+                rows, labels = (part[:, start : start + recipe.batch_size] for part in order)
+                inputs = scale(self._batches.inputs(rows), self._scaling)
+                if recipe.augment:
+                    inputs = augmented(inputs[0], recipe.augment, seed, epoch, step)[tf.newaxis]
+                loss, data_loss, hits = self._step(inputs, labels, numbers, shared)
+                losses = losses.write(tf.cast(step - first, tf.int32), tf.stack([loss, data_loss]))
+                return step + 1, losses, correct + hits
+
+            step, losses, correct = tf.while_loop(
+                lambda step, *_: (step < last) & ((step == first) | (tf.timestamp() < end)),
+                one_step,
+                (first, losses, tf.zeros([members])),
+                shape_invariants=(tf.TensorShape([]), tf.TensorShape(None), tf.TensorShape([None])),
+            )
+            return step, tf.transpose(losses.stack(), [1, 0, 2]), correct
+
+        return run
+
+    def _step(
+        self, inputs: tf.Tensor, labels: tf.Tensor, numbers: Numbers, shared: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """A gradient step of all members; their losses with and without penalties, and how many they had right."""
+        variables = self.model.trainable_variables
+        weights = {id(variable): self._read(variable) for variable in variables}
+        made = self._stacks[id(self.optimizer.iterations)][0]  # by all members
+        rate = numbers["learning_rate", 1]
+        if self._schedule is not None:  # for a rate of one
+            rate *= tf.cast(self._schedule(made), rate.dtype)
+        times_rate = self._recipe.optimizer in TIMES_RATE
+        with tf.GradientTape() as tape:
+            tape.watch(list(weights.values()))
+            logits = self._network.logits(
+                inputs, lambda v: weights[id(v)], lambda layer, x: self._drop_out(layer, x, numbers, shared)
+            )
+            data_loss = tf.reduce_mean(self._network.losses(logits, labels), axis=1)
+        # Of the members' sum: a weight has a part in its own member's loss alone.
+        gradients = tape.gradient(data_loss, list(weights.values()), output_gradients=rate if times_rate else None)
+        penalty = self._penalties(numbers)
+        for variable, gradient, slots in zip(variables, gradients, self._slots, strict=True):
+            axes = gradient.shape.rank
+            own_rate = tf.reshape(rate, [-1] + [1] * (axes - 1))
+            if any(variable is penalised for penalised in self._penalised):
+                slope = self._penalty_gradient(variable, numbers, own_rate if times_rate else 1.0)
+                gradient = gradient + slope  # noqa: PLW2901
+            weight, stacked = self._stacks[id(variable)], [self._stacks[id(slot)] for slot in slots]
+            if self.optimizer.weight_decay is not None:
+                weight.assign_sub(weight * (numbers["weight_decay", axes] * own_rate))
+            step = tf.cast(made + 1, rate.dtype)
+            self._update(weight, stacked, gradient, own_rate, numbers["momentum", axes], step)
+        iterations = self._stacks[id(self.optimizer.iterations)]
+        iterations.assign_add(tf.ones_like(iterations))
+        loss = data_loss if penalty is None else data_loss + penalty
+        return loss, data_loss, self._network.num_correct(logits, labels)
+
+    def _drop_out(self, layer: keras.layers.Dropout, x: tf.Tensor, numbers: Numbers, shared: bool) -> tf.Tensor:
+        """As `zoo.training.live` has it for one model; members of one seed draw the same numbers."""
+        state = self._stacks[id(layer.seed_generator.state)]
+        seeds = tf.cast(tf.math.floormod(state.read_value(), _DRAWS), tf.int32)
+        state.assign(state + tf.constant([0, 1], state.dtype))
+
+        def draw(seed: tf.Tensor) -> tf.Tensor:
+            return tf.random.stateless_uniform(tf.shape(x)[1:], seed, dtype=x.dtype)
+
+        if shared:
+            drawn = draw(seeds[0])[tf.newaxis]
+        else:
+            drawn = tf.map_fn(draw, seeds, fn_output_signature=tf.TensorSpec([None, x.shape[-1]], x.dtype))
+        kept = drawn >= numbers["dropout", 3]
+        return tf.where(kept, x * numbers["scale", 3], tf.zeros([], x.dtype))
+
+    def _validation(self, examples: tuple[tf.Tensor, tf.Tensor]) -> Any:
+        numbers = self._read_numbers()
+        members = tf.size(numbers["scale", 1])
+        size = tf.shape(examples[0])[1]
+
+        def one_batch(first: tf.Tensor, total: tf.Tensor, correct: tf.Tensor) -> Any:
+            rows, labels = (part[:, first : first + _VALIDATION_BATCH] for part in examples)
+            inputs = scale(self._batches.inputs(rows), self._scaling)
+            logits = self._network.logits(inputs, self._read)
+            losses = tf.cast(tf.reduce_mean(self._network.losses(logits, labels), axis=1), tf.float64)
+            total += losses * tf.cast(tf.shape(labels)[1], tf.float64)
+            return first + _VALIDATION_BATCH, total, correct + self._network.num_correct(logits, labels)
+
+        _, total, correct = tf.while_loop(
+            lambda first, *_: first < size,
+            one_batch,
+            (tf.constant(0), tf.zeros([members], tf.float64), tf.zeros([members])),
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None])),
+        )
+        penalty = self._penalties(numbers)
+        return total, tf.zeros_like(total) if penalty is None else tf.cast(penalty, tf.float64), correct
+
+
+def _stack(variable: keras.Variable) -> tf.Variable:
+    shape = tuple(variable.shape)
+    return tf.Variable(tf.zeros([0, *shape], variable.dtype), shape=[None, *shape], trainable=False)
