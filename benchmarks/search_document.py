@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from document import target_table
 from search_race import Result
-from search_targets import Measurements, growth, targets
+from search_targets import OURS, Measurements, growth, targets
 from search_tasks import TASKS, Task
 from table import NOTHING, markdown, number, percent, ratio, spread, times
 
@@ -31,12 +31,13 @@ Every repeat of every contestant is a fresh process, one at a time, forth and ba
 before the clock starts; everything that a search does is timed: building, tracing, training, validation, its records, the
 models it keeps, and the start of worker processes (this project's and Ray's, which import TensorFlow there). A table shows the
 median of the repeats, smallest and largest value, and ratios of medians. *Times stock's speed* is Keras Tuner's float32 time
-divided by the contestant's; *this project / it* is the time of this project, float32, trials one by one, divided by the
+divided by the contestant's; *this project / it* is the time of this project, float32, inline, divided by the
 contestant's. Nobody stops early. Every process has counted the epochs that it trained; one that trained more or fewer than
 the task has is not shown. The score is the accuracy on the validation images after the last epoch, whatever an engine itself
 keeps; *best* is the median of the repeats' best.
 
-- **this project**: `tuning.search` on uint8 images, inline; "2 at once" is `executor="processes", workers=2`.
+- **this project**: `tuning.search` on uint8 images, inline, which trains small dense models of one structure as members of one
+  program; "2 at once" is `executor="processes", workers=2`; "one by one" has that stacking switched off for this benchmark.
 - **Keras Tuner**: `GridSearch` and `Hyperband` with a build function, `search` on float32 arrays; keeps every trial's best epoch.
 - **Optuna**: `GridSampler`, or TPE with `HyperbandPruner`; the objective clears the session, builds, compiles and fits on
   float32 arrays, and keeps no model.
@@ -80,7 +81,7 @@ def write(machine: Sequence[tuple[str, str]], found: Measurements, *, quick: boo
 def _race(name: str, task: Task, found: Measurements) -> list[str]:
     """One search: who took part, and how they compare."""
     results = found.races[name]
-    ours = found.result(name, "ours")
+    ours = found.result(name, OURS)
     rows = []
     for result in results:
         is_known = result.median is not None
@@ -93,7 +94,7 @@ def _race(name: str, task: Task, found: Measurements) -> list[str]:
                 result.entry.precision,
                 result.problem or number(result.median),
                 spread(result.seconds) if is_known else NOTHING,
-                times(found.faster(name, *result.entry)),
+                times(found.faster(name, result.entry)),
                 times(ratio(ours.median if ours else None, result.median)),
                 f"{result.trials:.0f}" if result.trials is not None else NOTHING,
                 f"{result.epochs:.0f}" if result.epochs is not None else NOTHING,
@@ -138,7 +139,8 @@ def _memory(task: Task, results: Sequence[Result]) -> list[str]:
     header = ("contestant", "growth, MB", *(f"after {point}" for point in points), "largest worker, MB")
     text = (
         "Resident memory in MB of the process that searches, after so many trials; growth is from the first trial to the last. "
-        "Of this project with two workers it is the process above them; the largest worker is the most that any of them ever had."
+        "Of this project with two workers it is the process above them; the largest worker is the most that any of them ever had. "
+        "Its trials run one by one here: those of one program all end at the same moment."
     )
     return [f"## {task.title}", text, markdown(header, rows)]
 
@@ -146,14 +148,14 @@ def _memory(task: Task, results: Sequence[Result]) -> list[str]:
 def _structures(found: Measurements) -> list[str]:
     """How often our searches traced, where they ran in one process and say so."""
     rows = [
-        (name, result.entry.precision, str(len(one.trials)), str(one.signatures), str(one.traces))
+        (name, result.entry.title, result.entry.precision, str(len(one.trials)), str(one.signatures), str(one.traces))
         for name, results in found.races.items()
         for result in results
         for one in result.found[:1]
         if one.traces is not None
     ]
-    header = ("this project, one by one", "precision", "trials", "structures", "traces of a gradient step")
-    return ["## Structures and traces", markdown(header, rows)] if rows else []
+    header = ("search", "contestant", "precision", "trials", "structures", "traces of a gradient step")
+    return ["## Structures and traces", markdown(header, rows, words=3)] if rows else []
 
 
 def _spaces(found: Measurements, quick: bool) -> list[str]:

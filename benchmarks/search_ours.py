@@ -17,6 +17,7 @@ from search_tasks import Found, Job, Task, Trial
 
 import tuning
 import zoo
+from tuning import plan
 from tuning.executors import inline
 from tuning.parameters import Choices, declare
 from tuning.spaces import ModelSpace
@@ -48,7 +49,7 @@ def load(job: Job) -> zoo.DataSplits:
 
 
 def search(job: Job, data: zoo.DataSplits) -> Found:
-    """Searches as the task says: trials one by one in this process, or in worker processes."""
+    """Searches as the task says: in this process or in workers, small models of one structure as one program or not."""
     task = job.task
     recipe = zoo.Recipe(optimizer=task.optimizer, batch_size=task.batch_size, epochs=task.epochs, seed=job.seed)
     space: dict[str, Any] = {"values": task.space, "recipe": recipe}
@@ -63,7 +64,8 @@ def search(job: Job, data: zoo.DataSplits) -> Found:
         space |= {"executor": "processes", "workers": job.entry.at_once}
     folder = job.folder / "search"
     watch = Watch(lambda: journal_trials(folder / "journal.jsonl"))
-    with _runners() as runners, watch if task.section == _CURVE else contextlib.nullcontext():
+    one_by_one = contextlib.nullcontext() if job.entry.stacked else _one_by_one()
+    with _runners() as runners, one_by_one, watch if task.section == _CURVE else contextlib.nullcontext():
         result = tuning.search(model, data, method=task.method, directory=folder, seed=job.seed, verbose=False, **space)
     rows = result.table.to_dict("records")
     failed = [row for row in rows if row["status"] != "completed"]
@@ -75,6 +77,19 @@ def search(job: Job, data: zoo.DataSplits) -> Found:
         found.traces = sum(runner.traces for runner in runners)
         found.signatures = sum(runner.signatures for runner in runners)
     return found
+
+
+@contextlib.contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Trains every trial on a program of its own, here and in workers, to which the setting is sent."""
+    make_plan = plan.make_plan
+
+    def unstacked(*args: Any, **kwargs: Any) -> plan.Plan:
+        made = make_plan(*args, **kwargs)
+        return dataclasses.replace(made, setting=dataclasses.replace(made.setting, stacked=False))
+
+    with mock.patch.object(plan, "make_plan", unstacked):
+        yield
 
 
 @contextlib.contextmanager

@@ -37,11 +37,11 @@ def pytorch(job: Job, watch: Stopwatch, compile_: bool = False) -> float:
     train_losses = torch.compile(losses) if compile_ else losses
     watch.ready(sum(weight.numel() for weight in model.parameters()))
     for _ in range(watch.epochs):
-        _epoch(train, job.task.batch_size, train_losses, optimizer)
+        epoch(train, job.task.batch_size, train_losses, optimizer)
         if held_out:
-            _score(model, held_out, losses)
+            score(model, held_out, losses)
         watch.lap()
-    return _score(model, test, losses)[1]
+    return score(model, test, losses)[1]
 
 
 def pytorch_compiled(job: Job, watch: Stopwatch) -> float:
@@ -57,11 +57,11 @@ def pytorch_forward(job: Job, watch: Stopwatch) -> None:
     watch.ready(sum(weight.numel() for weight in model.parameters()))
     for _ in range(watch.epochs):
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=job.precision == "bfloat16"):
-            torch.cat([model(_batch(stored)) for stored in x.split(job.task.batch_size)])
+            torch.cat([model(batch(stored)) for stored in x.split(job.task.batch_size)])
         watch.lap()
 
 
-def _epoch(
+def epoch(
     data: tuple[torch.Tensor, torch.Tensor], batch_size: int, losses: Losses, optimizer: torch.optim.Optimizer
 ) -> tuple[float, float]:
     """One pass in a new order: the mean loss and the accuracy."""
@@ -69,7 +69,7 @@ def _epoch(
     total, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
     for indices in torch.randperm(len(x)).split(batch_size):
         targets = y[indices]
-        loss, scores = losses(_batch(x.index_select(0, indices)), targets)
+        loss, scores = losses(batch(x.index_select(0, indices)), targets)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -78,14 +78,14 @@ def _epoch(
     return float(total) / len(x), int(correct) / len(x)
 
 
-def _score(model: nn.Module, data: tuple[torch.Tensor, torch.Tensor], losses: Losses) -> tuple[float, float]:
+def score(model: nn.Module, data: tuple[torch.Tensor, torch.Tensor], losses: Losses) -> tuple[float, float]:
     """Mean loss and accuracy on held-out data."""
     x, y = data
     total, correct = 0.0, 0
     model.eval()
     with torch.inference_mode():
         for stored, targets in zip(x.split(512), y.split(512), strict=True):
-            loss, scores = losses(_batch(stored), targets)
+            loss, scores = losses(batch(stored), targets)
             total += float(loss) * len(targets)
             correct += int((scores.argmax(1) == targets).sum())
     model.train()
@@ -98,7 +98,7 @@ def _tensors(x: np.ndarray, y: np.ndarray, task: Task) -> tuple[torch.Tensor, to
     return torch.from_numpy(x.reshape(len(x), -1) if flat else x), torch.from_numpy(y).long()
 
 
-def _batch(stored: torch.Tensor) -> torch.Tensor:
+def batch(stored: torch.Tensor) -> torch.Tensor:
     """uint8 as stored -> float32 in 0..1; an image's channels stay last in memory."""
     scaled = stored.to(torch.float32).div_(255)
     return scaled.permute(0, 3, 1, 2) if scaled.ndim == 4 else scaled
@@ -122,11 +122,11 @@ def _model(task: Task, input_shape: Sequence[int]) -> nn.Module:
             layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
             height, width, channels = height // 2, width // 2, filters
         widths = [height * width * channels, *task.units, CLASSES]
-        layers += [nn.Flatten(), *_dense(widths)]
+        layers += [nn.Flatten(), *dense(widths)]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
-def _dense(widths: list[int]) -> list[nn.Module]:
+def dense(widths: list[int]) -> list[nn.Module]:
     """Linear layers with relu between them."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):

@@ -34,6 +34,7 @@ import zoo
 from tuning import discovery
 
 SCRIPT = Path(search.__file__)
+ONE_BY_ONE = search_targets.ONE_BY_ONE
 
 # A contestant without a framework: it trains what it is asked to, an epoch less in bfloat16, and dies as "optuna".
 FAKE_WORKER = """
@@ -204,7 +205,11 @@ def made_up(contestant, *seconds, scores=(0.5, 0.9), **facts):
 def made_up_measurements():
     return Measurements(
         {
-            "softmax": [made_up("ours", 1.0, 2.0, 9.0, traces=1, signatures=1), made_up("stock", 12.0)],
+            "softmax": [
+                made_up("ours", 1.0, 2.0, 9.0, traces=1, signatures=1),
+                made_up(ONE_BY_ONE, 3.0, scores=(0.501, 0.897)),
+                made_up("stock", 12.0, scores=(0.51, 0.9)),
+            ],
             "cnn": [
                 made_up("ours", 20.0, scores=(0.5, 0.9), traces=3, signatures=2),
                 made_up(Entry("ours", "bfloat16"), 10.0),
@@ -212,8 +217,8 @@ def made_up_measurements():
                 Result(Entry("ray"), problem="ray is not installed"),
             ],
             "memory": [
-                made_up("ours", 1.0, curve=[800.0] + [805.0] * 49),
-                made_up(Entry("ours", at_once=2), 1.0, curve=[700.0] * 50, workers=[900.0, 890.0]),
+                made_up(ONE_BY_ONE, 1.0, curve=[800.0] + [805.0] * 49),
+                made_up(ONE_BY_ONE._replace(at_once=2), 1.0, curve=[700.0] * 50, workers=[900.0, 890.0]),
                 made_up("stock", 1.0, curve=[800.0 + 3 * i for i in range(50)]),
             ],
         }
@@ -223,7 +228,12 @@ def made_up_measurements():
 def test_targets_are_ratios_of_medians():
     found = {target.claim: target for target in search_targets.targets(made_up_measurements())}
     expected = {
-        "softmax grid, trials one by one: times as fast as Keras Tuner": (6.0, True),
+        "softmax grid: times as fast as Keras Tuner": (6.0, False),
+        "softmax grid, trials one by one: times as fast as Keras Tuner": (4.0, False),
+        "softmax grid: rank among our cells of the one that is best one by one": (1, True),
+        "softmax grid: rank among our cells of the one that is best in Keras Tuner": (1, True),
+        "softmax grid: points by which a cell's accuracy differs at most from the one trained by itself": (0.3, False),
+        "softmax grid: points by which a cell's accuracy differs at most from Keras Tuner's": (1.0, None),
         "cnn, float32: times as fast as Keras Tuner": (1.5, True),
         "cnn, bfloat16 against float32: times as fast as Keras Tuner": (3.0, True),
         "memory: the one process from the first to the last of 50 trials": (5.0, True),
@@ -237,7 +247,20 @@ def test_targets_are_ratios_of_medians():
         assert found[claim].is_met is met
     unknown = [target for claim, target in found.items() if claim not in expected]
     assert all(target.measured is None and target.is_met is None for target in unknown)
-    assert len(found) == 11
+    assert len(found) == 17
+
+
+def test_ranks_and_differences_of_cells_are_by_means_over_repeats():
+    ours = made_up("ours", 1.0, 1.0, scores=(0.5, 0.9, 0.8))
+    other = made_up("stock", 1.0, scores=(0.5, 0.8, 0.9))
+    other.found.append(Found([Trial({"l2": 2.0, "combination": 2}, 0.7, 5)]))
+    found = Measurements({"softmax": [ours, other]})
+    assert found.rank_of_best("softmax", search_targets.STOCK) == 1
+    other.found.pop()
+    assert found.rank_of_best("softmax", search_targets.STOCK) == 2
+    assert found.farthest_cell("softmax", search_targets.STOCK) == pytest.approx(10)
+    assert found.rank_of_best("softmax", ONE_BY_ONE) is None
+    assert found.farthest_cell("softmax", ONE_BY_ONE) is None
 
 
 def test_best_cell_is_by_the_mean_over_repeats():
@@ -255,8 +278,8 @@ def test_document_shows_ratios_growth_and_verdicts():
     assert ours[10:] == ["0.9000", "0.7000"]
     assert any(row[:3] == ["Ray Tune", "float32", "ray is not installed"] for row in rows)
     assert ["Keras Tuner", "147", "800", "827", "857", "887", "917", "947", "–"] in rows
-    assert ["this project, 2 at once", "0.00", *["700"] * 6, "900"] in rows
-    assert ["cnn", "float32", "2", "2", "3"] in rows
+    assert ["this project, one by one, 2 at once", "0.00", *["700"] * 6, "900"] in rows
+    assert ["cnn", "this project", "float32", "2", "2", "3"] in rows
     verdicts = {row[0]: row[1:] for row in rows if len(row) == 4}
     assert verdicts["cnn, float32: times as fast as Keras Tuner"] == ["≥ 1.3", "1.50", "yes"]
     assert "quiet machine" not in text

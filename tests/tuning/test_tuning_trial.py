@@ -99,7 +99,10 @@ def test_a_model_is_traced_once_a_structure(digits):
     setting = mlp_setting(digits)
     runner = TrialRunner(setting)
     changes = [{}, {"units": 12}, {"dropout": 0.1}, {"l2": 0.0}, {"l1": 0.0, "units": 12}, {"learning_rate": 0.1}, {}]
-    outcomes = [run_trial(setting, task_for(setting, i, values={**RATES, **change}), runner=runner) for i, change in enumerate(changes)]
+    outcomes = [
+        run_trial(setting, task_for(setting, i, values={**RATES, **change}), runner=runner)
+        for i, change in enumerate(changes)
+    ]
     assert (runner.traces, runner.signatures) == (2, 2)
     assert without_time(outcomes[0]) == without_time(outcomes[-1])
     for outcome, change in zip(outcomes, changes, strict=True):  # as if it had been the first
@@ -140,7 +143,9 @@ def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe):
     """Other trials run in between, one of the same structure."""
     setting = mlp_setting(digits, recipe, max_epochs=9)
     runner = TrialRunner(setting)
-    whole = run_trial(setting, task_for(setting, 0, folder=tmp_path, values=RATES, epochs=9, keep_models=1), runner=runner)
+    whole = run_trial(
+        setting, task_for(setting, 0, folder=tmp_path, values=RATES, epochs=9, keep_models=1), runner=runner
+    )
     pause = run_trial(setting, task_for(setting, 1, folder=tmp_path, values=RATES, epochs=3, pause=True), runner=runner)
     assert pause.epochs <= 3
     assert state_path(tmp_path, 1, 0).exists()

@@ -49,7 +49,8 @@ class Network:
             elif isinstance(layer, keras.layers.Dense):
                 x = tf.matmul(x, read(layer.kernel))
                 if layer.use_bias:
-                    x += read(layer.bias)[:, tf.newaxis]
+                    # As a product, so that its gradient is one: the order of a sum over axes would depend on the group.
+                    x += tf.matmul(tf.ones([1, tf.shape(x)[1], 1], x.dtype), read(layer.bias)[:, tf.newaxis])
                 x = x if layer is self._last else layer.activation(x)
             elif isinstance(layer, keras.layers.Activation):
                 x = layer.activation(x)

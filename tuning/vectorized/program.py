@@ -111,7 +111,11 @@ class StackedProgram:
         slots: Sequence[Sequence[np.ndarray]],
         numbers: Sequence[Mapping[str, float]],
     ) -> None:
-        """Begins with other members: for each the values of the model's and the optimizer's variables, and its numbers."""
+        """Begins with other members: for each the values of the model's and the optimizer's variables, and its numbers.
+
+        One alone is given a twin: products of a single pair are computed in another way, and round otherwise.
+        """
+        weights, slots, numbers = (_two_at_least(part) for part in (weights, slots, numbers))
         for variables, values in ((self.model.variables, weights), (self.optimizer.variables, slots)):
             for i, variable in enumerate(variables):
                 self._stacks[id(variable)].assign(np.stack([member[i] for member in values]))
@@ -121,7 +125,7 @@ class StackedProgram:
     def keep(self, places: Sequence[int]) -> None:
         """Goes on with the members at these places alone."""
         for variable in (*self._stacks.values(), *self._numbers.values()):
-            variable.assign(tf.gather(variable, places))
+            variable.assign(tf.gather(variable, _two_at_least(places)))
 
     def values(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The values of all members: of the model's variables, and of the optimizer's."""
@@ -171,14 +175,8 @@ class StackedProgram:
     def _read_numbers(self) -> dict[tuple[str, int], tf.Tensor]:
         """(name, axes) -> the numbers of all members, (M, 1, ..., 1): made once a call, not once a step."""
         dtype = self.model.trainable_variables[0].dtype
-        numbers = {}
-        for name, variable in self._numbers.items():
-            values = variable.read_value()
-            if name == "learning_rate":
-                values = tf.cast(values, tf.float32)  # as Keras keeps it, also for a float64 model
-            for axes in (1, 2, 3):
-                numbers[name, axes] = tf.reshape(tf.cast(values, dtype), [-1] + [1] * (axes - 1))
-        return numbers
+        values = {name: tf.cast(variable, dtype) for name, variable in self._numbers.items()}
+        return {(name, axes): _with_axes(value, axes) for name, value in values.items() for axes in (1, 2, 3)}
 
     def _penalties(self, numbers: Numbers) -> tf.Tensor | None:
         """(M,) l1·Σ|w| + l2·Σw², or `None` where nothing is penalised."""
@@ -236,9 +234,10 @@ class StackedProgram:
         variables = self.model.trainable_variables
         weights = {id(variable): self._read(variable) for variable in variables}
         made = self._stacks[id(self.optimizer.iterations)][0]  # by all members
-        rate = numbers["learning_rate", 1]
+        rate = tf.cast(self._numbers["learning_rate"], tf.float32)  # as Keras keeps it, also for a float64 model
         if self._schedule is not None:  # for a rate of one
-            rate *= tf.cast(self._schedule(made), rate.dtype)
+            rate *= tf.cast(self._schedule(made), tf.float32)
+        rate = tf.cast(rate, variables[0].dtype)
         times_rate = self._recipe.optimizer in TIMES_RATE
         with tf.GradientTape() as tape:
             tape.watch(list(weights.values()))
@@ -251,7 +250,7 @@ class StackedProgram:
         penalty = self._penalties(numbers)
         for variable, gradient, slots in zip(variables, gradients, self._slots, strict=True):
             axes = gradient.shape.rank
-            own_rate = tf.reshape(rate, [-1] + [1] * (axes - 1))
+            own_rate = _with_axes(rate, axes)
             if any(variable is penalised for penalised in self._penalised):
                 slope = self._penalty_gradient(variable, numbers, own_rate if times_rate else 1.0)
                 gradient = gradient + slope  # noqa: PLW2901
@@ -302,6 +301,15 @@ class StackedProgram:
         )
         penalty = self._penalties(numbers)
         return total, tf.zeros_like(total) if penalty is None else tf.cast(penalty, tf.float64), correct
+
+
+def _two_at_least(members: Sequence[Any]) -> Sequence[Any]:
+    return [*members, *members] if len(members) == 1 else members
+
+
+def _with_axes(values: tf.Tensor, axes: int) -> tf.Tensor:
+    """(M,) as (M, 1, ..., 1)."""
+    return tf.reshape(values, [-1] + [1] * (axes - 1))
 
 
 def _stack(variable: keras.Variable) -> tf.Variable:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.task import TrialOutcome, TrialProgress, TrialTask, model_path, state_path
-from zoo.errors import DataError
+from zoo.errors import DataError, SaveError
 from zoo.storage import sha256_of_file
 
 NAME = "stand_in:StandIn"
@@ -36,10 +36,12 @@ class StandIn:
     def __init__(self, setting: Any) -> None:
         self.setting = setting
         self.hoard: list[bytearray] = []
+        self.needed: list[bytearray] = []
 
     def run(
         self, tasks: Sequence[TrialTask], on_progress: Callable[[TrialProgress], None] | None = None
     ) -> list[TrialOutcome]:
+        self.needed.clear()
         return [self._run(task, on_progress or (lambda _: None)) for task in tasks]
 
     def _run(self, task: TrialTask, tell: Callable[[TrialProgress], None]) -> TrialOutcome:
@@ -96,6 +98,10 @@ class StandIn:
     def hold(self, task: TrialTask, size: int) -> None:
         self.hoard.append(bytearray(os.urandom(1)) * size)
 
+    def need(self, task: TrialTask, size: int) -> None:
+        """Takes memory until its group has ended."""
+        self.needed.append(bytearray(os.urandom(1)) * size)
+
     def sleep(self, task: TrialTask, seconds: float) -> None:
         time.sleep(seconds)
 
@@ -122,6 +128,9 @@ class StandIn:
 
     def fill_disk(self, task: TrialTask) -> None:
         raise OSError(28, "No space left on device", "states/x.npz")
+
+    def lose_state(self, task: TrialTask) -> None:
+        raise SaveError("states/x.npz cannot be written: No space left on device")
 
     def refuse(self, task: TrialTask) -> None:
         raise DataError("labels out of range")

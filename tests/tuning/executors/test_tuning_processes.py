@@ -13,8 +13,8 @@ import pytest
 from stand_in import NAME, StandIn, task_of
 
 from tuning.executors import processes, worker
-from tuning.task import TrialProgress
-from zoo.errors import DataError, UsageError, ZooError
+from tuning.task import TrialOutcome, TrialProgress, TrialTask
+from zoo.errors import DataError, SaveError, UsageError, ZooError
 
 SETTING = {"function": lambda number: number * 10}
 
@@ -51,6 +51,15 @@ def run(executor: Processes, *tasks: Any) -> dict[int, Any]:
         outcomes[task.number] = outcome
         running -= 1
     return outcomes
+
+
+def run_groups(executor: Processes, *groups: list[TrialTask]) -> dict[int, list[TrialOutcome]]:
+    """Outcomes of groups by their first number; no more groups than workers."""
+    for group in groups:
+        executor.submit(group)
+    ended = [executor.next_outcomes() for _ in groups]
+    assert all(group in groups for group, _ in ended)
+    return {group[0].number: outcomes for group, outcomes in ended}
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +100,27 @@ def test_progress_comes_in_order_and_in_the_thread_that_waits(tmp_path: Path):
         run(executor, task_of(0, tmp_path), task_of(1, tmp_path))
     here = threading.current_thread()
     assert seen == [(0, 0, here), (0, 1, here), (1, 0, here), (1, 1, here)]
+
+
+def test_a_group_goes_to_one_worker_and_comes_back_in_order(tmp_path: Path):
+    tasks = [task_of(n, tmp_path, ["sleep", 0.01 * (5 - n)], "score") for n in range(5)]
+    with make(workers=2) as executor:
+        (outcomes,) = run_groups(executor, tasks).values()
+    assert [outcome.score for outcome in outcomes] == [0, 10, 20, 30, 40]
+    assert len({outcome.metrics["pid"] for outcome in outcomes}) == 1
+    assert {outcome.attempts for outcome in outcomes} == {1}
+
+
+def test_groups_run_at_the_same_time_and_come_back_as_they_end(tmp_path: Path):
+    first = [task_of(0, tmp_path, ["wait", "here-4"], "score"), task_of(2, tmp_path, "score")]
+    second = [task_of(1, tmp_path, "score"), task_of(3, tmp_path), task_of(4, tmp_path, ["meet", 1], "score")]
+    seen = []
+    with make(workers=2, on_progress=lambda p: seen.append((p.number, p.done))) as executor:
+        outcomes = run_groups(executor, first, second)
+    assert [outcome.score for outcome in outcomes[0]] == [0, 20]
+    assert [outcome.score for outcome in outcomes[1]] == [10, None, 40]
+    assert len({outcome.metrics["pid"] for group in outcomes.values() for outcome in group}) == 2
+    assert sorted(seen) == [(number, done) for number in range(5) for done in (0, 1)]
 
 
 @pytest.mark.parametrize(("cores", "workers", "threads"), [(8, 2, 4), (2, 3, 1)])
@@ -159,6 +189,31 @@ def test_a_trial_that_always_kills_its_worker_fails(tmp_path: Path, action: list
     assert [outcomes[n].status for n in (0, 2, 3)] == ["completed"] * 3
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_of_a_group_only_the_trial_that_kills_its_worker_fails(tmp_path: Path, workers: int):
+    tasks = [task_of(n, tmp_path, *([["kill", signal.SIGKILL]] if n == 3 else ["score"])) for n in range(5)]
+    with make(workers=workers) as executor:
+        (outcomes,) = run_groups(executor, tasks).values()
+        after = run(executor, task_of(5, tmp_path, "score"))
+    assert [outcome.score for outcome in outcomes] == [0, 10, 20, None, 40]
+    assert [outcome.status for outcome in outcomes] == [*["completed"] * 3, "failed", "completed"]
+    assert outcomes[3].reason == "the worker died 3 times: killed by signal 9"
+    # all; 0, 1 and 2, 3, 4; 2 and 3, 4; 3 and 4; 3; 3
+    assert [outcome.attempts for outcome in outcomes] == [2, 2, 3, 6, 4]
+    assert after[5].score == 50
+
+
+def test_a_group_that_loses_its_worker_once_is_whole_again(tmp_path: Path):
+    """Its trials go on from the states that they saved themselves."""
+    tasks = [task_of(n, tmp_path, ["add_state", "a"], ["once", "leave", 3], ["add_state", "b"]) for n in range(1)]
+    tasks += [task_of(n, tmp_path, ["add_state", "ab"]) for n in range(1, 4)]
+    others = [task_of(4, tmp_path, ["wait", "tried-0"], "score"), task_of(5, tmp_path, "score")]
+    with make(workers=2) as executor:
+        outcomes = run_groups(executor, tasks, others)
+    assert [(outcome.score, outcome.attempts) for outcome in outcomes[0]] == [(3, 2), (2, 2), (2, 2), (2, 2)]
+    assert [(outcome.score, outcome.attempts) for outcome in outcomes[4]] == [(40, 1), (50, 1)]
+
+
 def test_a_worker_that_leaves_a_child_behind_is_seen_to_die(tmp_path: Path):
     with make() as executor:
         outcome = run(executor, task_of(0, tmp_path, ["once", "leave_child"], "score"))[0]
@@ -191,6 +246,19 @@ def test_a_trial_that_hangs_is_started_again(tmp_path: Path):
     assert outcomes[2].status == "completed"
 
 
+def test_progress_of_any_trial_keeps_a_group_alive(tmp_path: Path):
+    with make(hang_after=1.0) as executor:
+        (outcomes,) = run_groups(executor, [task_of(n, tmp_path, ["sleep", 0.5]) for n in range(5)]).values()
+    assert [(outcome.status, outcome.attempts) for outcome in outcomes] == [("completed", 1)] * 5
+
+
+def test_of_a_group_that_hangs_only_the_trial_that_does_fails(tmp_path: Path):
+    with make(hang_after=0.7) as executor:
+        (outcomes,) = run_groups(executor, [task_of(0, tmp_path, "block"), task_of(1, tmp_path, "score")]).values()
+    assert outcomes[0].reason == "the worker died 3 times: killed after 0.7 s without progress"
+    assert (outcomes[0].attempts, outcomes[1].score, outcomes[1].attempts) == (4, 10, 2)
+
+
 def test_a_trial_that_takes_too_much_memory_fails_at_once(tmp_path: Path):
     with make(memory_limit=200e6) as executor:
         outcomes = run(executor, task_of(0, tmp_path, ["hold", 300_000_000], ["sleep", 20]), task_of(1, tmp_path))
@@ -198,6 +266,23 @@ def test_a_trial_that_takes_too_much_memory_fails_at_once(tmp_path: Path):
     told = r"the worker was killed: it took 0\.[23]\d GB of memory, its limit is 0\.20 GB"
     assert re.fullmatch(told, outcomes[0].reason)
     assert outcomes[1].status == "completed"
+
+
+def test_of_a_group_only_the_trial_that_takes_too_much_memory_fails(tmp_path: Path):
+    tasks = [task_of(n, tmp_path, "score") for n in range(4)]
+    tasks[2] = task_of(2, tmp_path, ["need", 300_000_000], ["sleep", 20])
+    with make(memory_limit=200e6) as executor:
+        (outcomes,) = run_groups(executor, tasks).values()
+    assert [outcome.score for outcome in outcomes] == [0, 10, None, 30]
+    assert re.fullmatch(r"the worker was killed: it took 0\.[23]\d GB of memory, .*", outcomes[2].reason)
+    assert [outcome.attempts for outcome in outcomes] == [2, 2, 3, 3]
+
+
+def test_a_group_that_is_too_large_for_the_memory_is_divided(tmp_path: Path):
+    tasks = [task_of(n, tmp_path, ["need", 80_000_000], ["sleep", 0.3], "score") for n in range(4)]
+    with make(memory_limit=250e6, recycle_growth=1e9) as executor:
+        (outcomes,) = run_groups(executor, tasks).values()
+    assert [(outcome.score, outcome.attempts) for outcome in outcomes] == [(0, 2), (10, 2), (20, 2), (30, 2)]
 
 
 def test_a_worker_that_grew_is_replaced_between_trials(tmp_path: Path):
@@ -229,6 +314,13 @@ def test_errors_that_end_a_search_are_raised_here(tmp_path: Path):
         assert str(mistake.value) == "trial 3 broke its worker: KeyError: 'a mistake'"
         assert "stand_in.py" in mistake.value.__notes__[0]
         assert run(executor, task_of(3, tmp_path, "score"))[3].score == 30
+
+
+def test_an_error_of_one_trial_of_a_group_ends_the_search(tmp_path: Path):
+    with make() as executor:
+        executor.submit([task_of(0, tmp_path, "score"), task_of(1, tmp_path, "lose_state"), task_of(2, tmp_path)])
+        with pytest.raises(SaveError, match=r"^states/x\.npz cannot be written: No space left on device$"):
+            executor.next_outcomes()
 
 
 def test_a_setting_that_cannot_be_pickled_is_refused():

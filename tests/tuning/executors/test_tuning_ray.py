@@ -160,6 +160,30 @@ class TestInARunningRay:
         assert files == ["models/trial-0000.keras", "states/trial-0000-0.npz", "states/trial-0001-0.npz"]
 
     @pytest.mark.usefixtures("elsewhere")
+    def test_a_group_that_loses_its_actor_runs_again_with_its_files(self, tmp_path: Path):
+        killed = []
+
+        def kill_first(progress: TrialProgress) -> None:
+            if progress.number == 2 and not killed:
+                killed.append(int(progress.score))
+                os.kill(killed[0], signal.SIGKILL)
+
+        group = [
+            task_of(1, tmp_path, ["add_state", "d"], parent=0),
+            task_of(2, tmp_path, ["sleep", 0.5], ["add_state", "ef"], parent=0),
+            task_of(3, tmp_path, ["save_model", "weights"], ["add_state", "g"]),
+        ]
+        with make(on_progress=kill_first) as executor:
+            run(executor, task_of(0, tmp_path, ["add_state", "abc"]))
+            executor.submit(group)
+            ended, outcomes = executor.next_outcomes()
+        assert killed
+        assert ended == group
+        assert [(outcome.score, outcome.attempts) for outcome in outcomes] == [(4, 2), (5, 2), (1, 2)]
+        assert [state_path(tmp_path, n, 0).read_text() for n in range(4)] == ["abc", "abcd", "abcef", "g"]
+        assert outcomes[2].model_sha256 == sha256_of_file(model_path(tmp_path, 3))
+
+    @pytest.mark.usefixtures("elsewhere")
     def test_a_disk_that_takes_nothing_ends_the_search(self, tmp_path: Path):
         (tmp_path / "models").touch()
         with make() as executor, pytest.raises(SaveError, match=r"models/trial-0000\.keras cannot be written"):
