@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
@@ -61,6 +62,30 @@ def parameter(name: str, given: Any) -> Range | Choices:
         low, high = (_plain(value) for value in given[:2])
         return _checked_range(name, Range(low, high, log=len(given) == 3))
     raise UsageError(f'{name} must be a list of values, (low, high) or (low, high, "log"). Received: {given!r}')
+
+
+def named_sets(name: str, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Reads what a caller gave as label -> {name: value}: a choice of one of several sets of values.
+
+    Raises:
+        UsageError: no labels, a label that is no text, a set that is no dictionary, or a value that is not plain.
+    """
+    if not given or not all(isinstance(k, str) and isinstance(v, Mapping) and v for k, v in given.items()):
+        raise UsageError(f"{name} must be a dictionary of named sets, label -> {{name: value}}. Received: {given!r}")
+    sets = {label: {inner: _plain(value) for inner, value in one.items()} for label, one in given.items()}
+    for label, one in sets.items():
+        for inner, value in one.items():
+            _encode(f"{inner} of {label}", value)
+    return {label: {inner: _tuples(value) for inner, value in one.items()} for label, one in sets.items()}
+
+
+def expanded(values: Mapping[str, Any], named: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Values with what labels of named sets stand for in the place of the labels."""
+    chosen = {name: value for name, value in values.items() if name not in named}
+    for name, sets in named.items():
+        if name in values:
+            chosen |= {inner: _tuples(value) for inner, value in sets[values[name]].items()}
+    return chosen
 
 
 def declare(hp: keras_tuner.HyperParameters, name: str, given: Range | Choices) -> Any:

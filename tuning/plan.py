@@ -83,6 +83,7 @@ def make_plan(
         "model": discovery.model_label(model),
         "space": discovery.describe(space),
         "recipe_fields": fields,
+        "named": getattr(setting.hypermodel, "named", {}),
         "method": method if isinstance(method, str) else type(method).__name__,
         "objective": setting.objective,
         "direction": setting.direction,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tuning import checkpoints, plots, tables
 from tuning.journal import read_journal
-from tuning.parameters import decode
+from tuning.parameters import decode, expanded
 from tuning.task import model_path
 from zoo import storage
 from zoo.errors import ZooError
@@ -117,9 +117,9 @@ class SearchResult:
 
     @property
     def best_options(self) -> dict[str, Any]:
-        """Those of `best_values` that `zoo.build(model_name, ...)` takes."""
+        """Those of the best values that `zoo.build(model_name, ...)` takes."""
         fields = self.header["recipe_fields"]
-        return {name: value for name, value in self.best_values.items() if name not in fields}
+        return {name: value for name, value in self._expanded().items() if name not in fields}
 
     @property
     def best_recipe(self) -> Recipe:
@@ -128,12 +128,16 @@ class SearchResult:
         With rungs and a schedule, a trial may have stopped before the schedule's end; the recipe then has all its epochs.
         """
         best, fields = self.best_trial, self.header["recipe_fields"]
-        chosen = {name: value for name, value in self.best_values.items() if name in fields}
+        chosen = {name: value for name, value in self._expanded().items() if name in fields}
         if "tuner/epochs" in best["values"]:
             of_schedule = self.header["max_epochs"] if self.header["recipe"]["schedule"] is not None else None
             chosen["epochs"] = of_schedule or best["values"]["tuner/epochs"]
         base: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.header["recipe"].items()}
         return dataclasses.replace(Recipe(**base), **chosen)
+
+    def _expanded(self) -> dict[str, Any]:
+        """The best values, with what labels of named sets stand for."""
+        return expanded(self.best_values, self.header.get("named", {}))
 
     def best_model(self) -> keras.Model:
         """The very model that scored best, loaded from the best trial's file in `models/`.

@@ -12,7 +12,7 @@ import zoo.startup  # before Keras
 import keras_tuner
 
 import zoo
-from tuning.parameters import Choices, Range, declare, parameter
+from tuning.parameters import Choices, Range, declare, expanded, named_sets, parameter
 from zoo.errors import UsageError, unknown_name
 from zoo.models import catalog
 from zoo.training.recipe import Recipe
@@ -64,7 +64,8 @@ class ModelSpace(keras_tuner.HyperModel):
         values: what the caller gave for the hyper-parameters, or `None` for the default space.
         recipe: how to train; fields that are hyper-parameters are replaced.
         parameters: name -> what is searched, in the order in which they are declared.
-        recipe_fields: the names among `parameters` that are fields of the recipe.
+        named: hyper-parameter -> label -> the options and fields that it stands for.
+        recipe_fields: the names of what is chosen that are fields of the recipe.
     """
 
     def __init__(
@@ -85,16 +86,26 @@ class ModelSpace(keras_tuner.HyperModel):
         options = catalog.builder_options(model_name)
         given = default_values(model_name, self.input_shape, recipe) if values is None else values
         fields = [field.name for field in dataclasses.fields(Recipe)]
-        for name in given:
+        self.named = {name: named_sets(name, what) for name, what in given.items() if isinstance(what, Mapping)}
+        plain = [name for name in given if name not in self.named]
+        chosen = [plain, *({inner for one in sets.values() for inner in one} for sets in self.named.values())]
+        names = [name for group in chosen for name in group]
+        for name in names:
             if name not in options and name not in fields:
                 raise unknown_name(f"hyper-parameter of {model_name}", name, [*options, *fields])
-        self.parameters: dict[str, Range | Choices] = {name: parameter(name, what) for name, what in given.items()}
-        self.recipe_fields = tuple(name for name in given if name not in options)
+            if names.count(name) > 1:
+                raise UsageError(f"{name} is in values more than once: by itself, or in several named sets")
+        self.parameters: dict[str, Range | Choices] = {
+            name: parameter(name, list(self.named[name]) if name in self.named else what)
+            for name, what in given.items()
+        }
+        self.recipe_fields = tuple(name for name in names if name not in options)
 
     def choose(self, hp: keras_tuner.HyperParameters) -> tuple[dict[str, Any], Recipe]:
         """The builder's options and the recipe that `hp` stands for; declares all hyper-parameters to it."""
         chosen = {name: declare(hp, name, what) for name, what in self.parameters.items()}
-        fields = {name: chosen.pop(name) for name in self.recipe_fields}
+        chosen = expanded(chosen, self.named)
+        fields = {name: chosen.pop(name) for name in self.recipe_fields if name in chosen}
         return chosen, dataclasses.replace(self.recipe, **fields)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -133,7 +144,8 @@ def space(
         num_classes: number of classes.
         values: name -> list of values, `(low, high)` or `(low, high, "log")`, both bounds included. A name is an option
             of the builder or a field of `Recipe`. Replaces the default space; an option that is to have one value is a
-            list of one. Lists may mix types and hold `None` and tuples.
+            list of one. Lists may mix types and hold `None` and tuples. A dictionary label -> {name: value} is a choice
+            of one of these sets, under any name: `{"optimizer": {"momentum": {"optimizer": "sgd", "momentum": 0.9}, ...}}`.
         recipe: how to train; its fields that `values` names are replaced.
 
     Raises:

@@ -128,7 +128,7 @@ def structure(options: Mapping[str, Any], recipe: Recipe, *, live: Collection[st
     of_recipe["momentum"] = bool(recipe.momentum) if recipe.optimizer in _MOMENTUM else recipe.momentum
     of_recipe["weight_decay"] = recipe.weight_decay is not None
     of_recipe["epochs"] = recipe.epochs if recipe.schedule is not None else None
-    return {"options": kept, "recipe": of_recipe}
+    return {"options": kept, "recipe": of_recipe, "live": sorted(live)}
 
 
 def placeholders(options: Mapping[str, Any], *, live: Collection[str]) -> dict[str, Any]:
