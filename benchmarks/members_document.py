@@ -36,7 +36,8 @@ ran beside it. One at a time, four members stand for all where there are more: t
 - **PyTorch, one at a time**: eager loop, one thread a core, index batches from a uint8 tensor, fused optimizer; L2 is its
   `weight_decay`, and is in no loss that it tells.
 - **PyTorch, stacked by hand**: the members' weights as one tensor a layer, the first layer as one product for all members where
-  they share the order of the images, the others as batched products; the optimizer written out, a rate for each member.
+  they share the order of the images, the others as batched products; the optimizer written out, a rate for each member; also
+  64 at once, since more were slower.
 """
 
 

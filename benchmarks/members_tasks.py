@@ -65,7 +65,7 @@ class Task:
     classes: tuple[int, ...] | None = None
     units: int = 0
     batch_size: int = 128
-    epochs: int = 3
+    epochs: int = 2
     has_own_orders: bool = False
     other: tuple[str, float, float] = ("l2", 1e-6, 1e-3)
     sizes: tuple[int, ...] = (1, 8, 64, 256)

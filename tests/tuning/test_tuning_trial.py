@@ -90,13 +90,19 @@ def mlp_setting(data, recipe=None, **changes):
     return dataclasses.replace(setting_for(space, data), recipe=recipe, **changes)
 
 
+@pytest.fixture(params=[False, True], ids=["program of its own", "member"])
+def stacked(request):
+    """Whether a small dense model trains as a member of a program for many."""
+    return request.param
+
+
 def without_time(outcome):
     runs = [{**run, "seconds": 0, "curve": {**run["curve"], "seconds": []}} for run in outcome.runs]
     return dataclasses.replace(outcome, seconds=0.0, runs=runs)
 
 
-def test_a_model_is_traced_once_a_structure(digits):
-    setting = mlp_setting(digits)
+def test_a_model_is_traced_once_a_structure(digits, stacked):
+    setting = mlp_setting(digits, stacked=stacked)
     runner = TrialRunner(setting)
     changes = [{}, {"units": 12}, {"dropout": 0.1}, {"l2": 0.0}, {"l1": 0.0, "units": 12}, {"learning_rate": 0.1}, {}]
     outcomes = [
@@ -112,8 +118,8 @@ def test_a_model_is_traced_once_a_structure(digits):
     assert (runner.traces, runner.signatures) == (3, 3)
 
 
-def test_a_trial_equals_plain_training(digits):
-    setting = mlp_setting(digits)
+def test_a_trial_equals_plain_training(digits, stacked):
+    setting = mlp_setting(digits, stacked=stacked)
     outcome = run_trial(setting, task_for(setting, values={"units": 12, **RATES}))
     options = {"units": 12, **{name: RATES[name] for name in ("dropout", "l1", "l2")}}
     recipe = dataclasses.replace(setting.recipe, learning_rate=RATES["learning_rate"])
@@ -121,9 +127,9 @@ def test_a_trial_equals_plain_training(digits):
     assert {**outcome.metrics, "epochs": outcome.epochs} == pytest.approx(run.metrics, abs=1e-6)
 
 
-def test_structures_are_bounded(digits, monkeypatch):
+def test_structures_are_bounded(digits, monkeypatch, stacked):
     monkeypatch.setattr("tuning.reuse._MOST", 1)
-    setting = mlp_setting(digits)
+    setting = mlp_setting(digits, stacked=stacked)
     runner = TrialRunner(setting)
     for units in (8, 12, 8):
         run_trial(setting, task_for(setting, values={"units": units, **RATES}), runner=runner)
@@ -139,9 +145,9 @@ def test_structures_are_bounded(digits, monkeypatch):
     ],
     ids=["sgd", "schedule", "patience"],
 )
-def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe):
+def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe, stacked):
     """Other trials run in between, one of the same structure."""
-    setting = mlp_setting(digits, recipe, max_epochs=9)
+    setting = mlp_setting(digits, recipe, max_epochs=9, stacked=stacked)
     runner = TrialRunner(setting)
     whole = run_trial(
         setting, task_for(setting, 0, folder=tmp_path, values=RATES, epochs=9, keep_models=1), runner=runner
@@ -170,19 +176,19 @@ def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe):
     assert lost.metrics == whole.metrics
 
 
-def test_a_trial_that_was_killed_goes_on(digits, tmp_path, monkeypatch):
+def test_a_trial_that_was_killed_goes_on(digits, tmp_path, monkeypatch, stacked):
     from zoo.training import state
 
     monkeypatch.setattr(state, "_SAVE_EVERY", 0.0)
     monkeypatch.setattr(state, "_SHARE", 1e9)
-    setting = mlp_setting(digits, folds=2, repeats=2)
+    setting = mlp_setting(digits, folds=2, repeats=2, stacked=stacked)
     task = task_for(setting, folder=tmp_path, values=RATES)
     whole = run_trial(setting, dataclasses.replace(task, number=1))
     seen = []
 
     def stop(progress):
         seen.append(progress.done)
-        if progress.done == 3 + 2:
+        if progress.done == 3 + 2:  # of members: four of their first epochs, and a second one
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -190,12 +196,15 @@ def test_a_trial_that_was_killed_goes_on(digits, tmp_path, monkeypatch):
     seen.clear()
     resumed = run_trial(setting, task, lambda progress: seen.append(progress.done))
     assert without_time(resumed) == without_time(whole)
-    assert seen.count(3) == 1  # the first run was not made again
+    if stacked:
+        assert seen[:4] == [1, 2, 3, 4]  # of each, where it went on
+    else:
+        assert seen.count(3) == 1  # the first run was not made again
     assert max(seen) == 4 * 3
 
 
-def test_folds_and_repeats(digits):
-    setting = mlp_setting(digits, folds=3, repeats=2)
+def test_folds_and_repeats(digits, stacked):
+    setting = mlp_setting(digits, folds=3, repeats=2, stacked=stacked)
     runner = TrialRunner(setting)
     outcome = run_trial(setting, task_for(setting, values=RATES), runner=runner)
     assert [(run["fold"], run["repeat"], run["seed"]) for run in outcome.runs] == [
@@ -207,12 +216,12 @@ def test_folds_and_repeats(digits):
     assert outcome.epochs == 18
     assert (runner.traces, runner.signatures) == (1, 1)
     assert outcome.model_sha256 is None
-    one = run_trial(mlp_setting(digits, folds=3), task_for(setting, values=RATES))
+    one = run_trial(mlp_setting(digits, folds=3, stacked=stacked), task_for(setting, values=RATES))
     assert [run["score"] for run in one.runs] == scores[::2]
 
 
-def test_a_run_that_diverges_ends_the_trial(digits):
-    setting = mlp_setting(digits, zoo.Recipe(optimizer="sgd", epochs=8, batch_size=32), repeats=3)
+def test_a_run_that_diverges_ends_the_trial(digits, stacked):
+    setting = mlp_setting(digits, zoo.Recipe(optimizer="sgd", epochs=8, batch_size=32), repeats=3, stacked=stacked)
     setting.hypermodel.parameters["learning_rate"] = Range(1.0, 1e30)
     outcome = run_trial(setting, task_for(setting, values={**RATES, "learning_rate": 1e20}))
     assert outcome.status == "failed"
@@ -221,10 +230,10 @@ def test_a_run_that_diverges_ends_the_trial(digits):
     assert outcome.epochs < 8
 
 
-def test_the_seed_may_be_a_value(digits):
+def test_the_seed_may_be_a_value(digits, stacked):
     values = {"seed": [0, 1, 5], "units": [8]}
     space = tuning.space("mlp", digits.input_shape, 10, values=values, recipe=zoo.Recipe(epochs=1))
-    setting = setting_for(space, digits, repeats=2)
+    setting = setting_for(space, digits, repeats=2, stacked=stacked)
     runs = [run_trial(setting, task_for(setting, values={"seed": seed})).runs for seed in (0, 1, 5)]
     assert [[run["seed"] for run in two] for two in runs] == [[0, 1], [1, 2], [5, 6]]
     assert runs[0][1]["metrics"] == runs[1][0]["metrics"]
@@ -241,8 +250,8 @@ def test_of_equals_the_first_one_asked_is_kept(score, number, kept):
     assert is_kept(score, TrialTask(number, {}, ""), "max")
 
 
-def test_values_that_no_model_takes(digits):
-    setting = mlp_setting(digits)
+def test_values_that_no_model_takes(digits, stacked):
+    setting = mlp_setting(digits, stacked=stacked)
     outcome = run_trial(setting, task_for(setting, values={**RATES, "dropout": 1.0}))
     assert outcome.reason.startswith("UsageError: dropout must be at least 0 and below 1")
 
@@ -361,8 +370,88 @@ def test_a_disk_that_does_not_take_the_model_is_no_failed_trial(blobs, tmp_path)
         run_trial(setting, task_for(setting, folder=tmp_path / "file", keep_models=1))
 
 
-def test_a_disk_that_does_not_take_the_state_is_no_failed_trial(digits, tmp_path):
-    setting = mlp_setting(digits)
+def test_a_disk_that_does_not_take_the_state_is_no_failed_trial(digits, tmp_path, stacked):
+    setting = mlp_setting(digits, stacked=stacked)
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match=r"trial-0000-0\.npz cannot be written"):
         run_trial(setting, task_for(setting, folder=tmp_path / "file", values=RATES, pause=True))
+
+
+def run_group(setting, tasks, on_progress=None):
+    return TrialRunner(setting).run(tasks, on_progress)
+
+
+CHANGES = [{}, {"dropout": 0.1}, {"l2": 0.0}, {"learning_rate": 0.1}, {"l1": 0.0}]  # of one structure
+
+
+def group_of(setting, folder, changes=CHANGES, **fields):
+    return [
+        task_for(setting, n, folder=folder, values={**RATES, **change}, **fields) for n, change in enumerate(changes)
+    ]
+
+
+def test_a_group_gives_what_its_trials_give_alone(digits, tmp_path):
+    setting, told = mlp_setting(digits, stacked=True), []
+    outcomes = run_group(setting, group_of(setting, tmp_path), told.append)
+    for task, outcome in zip(group_of(setting, tmp_path), outcomes, strict=True):
+        assert without_time(run_trial(setting, task)) == without_time(outcome)
+    ends = {progress.number: (progress.done, progress.total) for progress in told}
+    assert ends == dict.fromkeys(range(5), (3, 3))
+
+
+def test_of_a_group_as_many_models_are_kept_as_of_the_search(digits, tmp_path):
+    setting = mlp_setting(digits, stacked=True)
+    scores = [outcome.score for outcome in run_group(setting, group_of(setting, tmp_path / "none"))]
+    assert not (tmp_path / "none" / "models").exists()
+    order = sorted(range(5), key=lambda n: (-scores[n], n))
+    outcomes = run_group(setting, group_of(setting, tmp_path, keep_models=2))
+    assert {n for n in range(5) if outcomes[n].model_sha256} == set(order[:2])
+    for number in order[:2]:
+        assert outcomes[number].model_sha256 == sha256_of_file(model_path(tmp_path, number))
+        model = keras.saving.load_model(model_path(tmp_path, number))
+        validation = digits.validation
+        loss, accuracy = model.evaluate(validation.batches(64), verbose=0)[:2]
+        assert accuracy == pytest.approx(outcomes[number].metrics["val_accuracy"], abs=1e-6)
+        assert loss == pytest.approx(outcomes[number].metrics["val_loss"], abs=1e-5)
+    better = (scores[order[0]], order[0])  # than it, only itself is not worse
+    again = run_group(setting, group_of(setting, tmp_path / "again", keep_models=2, better_than=better))
+    assert [n for n in range(5) if again[n].model_sha256] == []
+
+
+def test_of_a_group_only_those_that_diverge_fail(digits, tmp_path):
+    setting = mlp_setting(digits, zoo.Recipe(optimizer="sgd", epochs=4, batch_size=32), stacked=True)
+    setting.hypermodel.parameters["learning_rate"] = Range(1e-3, 1e30)
+    changes = [{}, {"learning_rate": 1e20}, {"dropout": 0.1}]
+    outcomes = run_group(setting, group_of(setting, tmp_path, changes))
+    assert [outcome.status for outcome in outcomes] == ["completed", "failed", "completed"]
+    assert "is nan" in outcomes[1].reason or "is inf" in outcomes[1].reason
+    for task, outcome in zip(group_of(setting, tmp_path, changes), outcomes, strict=True):
+        assert repr(without_time(run_trial(setting, task))) == repr(without_time(outcome))  # nan is not nan
+
+
+def test_a_group_of_which_some_were_further_when_it_was_killed(digits, tmp_path, monkeypatch):
+    from zoo.training import state
+
+    monkeypatch.setattr(state, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(state, "_SHARE", 1e9)
+    setting = mlp_setting(digits, stacked=True)
+    whole = run_group(setting, group_of(setting, tmp_path / "whole"))
+
+    def stop(progress):
+        if (progress.number, progress.done) == (2, 2) and progress.score is not None:  # 0 and 1 are saved by then
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_group(setting, group_of(setting, tmp_path), stop)
+    seen = {n: [] for n in range(5)}
+    resumed = run_group(setting, group_of(setting, tmp_path), lambda told: seen[told.number].append(told.done))
+    assert [seen[number][0] for number in range(5)] == [2, 2, 1, 1, 1]
+    assert list(map(without_time, resumed)) == list(map(without_time, whole))
+
+
+@pytest.mark.parametrize(("fields", "name"), [({"pause": True}, "npz"), ({"keep_models": 1}, "keras")])
+def test_a_disk_that_takes_nothing_of_a_group(digits, tmp_path, fields, name):
+    setting = mlp_setting(digits, stacked=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match=rf"\.{name} cannot be written"):
+        run_group(setting, group_of(setting, tmp_path / "file", **fields))

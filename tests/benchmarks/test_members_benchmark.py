@@ -1,0 +1,209 @@
+"""The benchmark of members of one program: it runs, it survives what fails, and its tables say what was measured.
+
+Nothing here asserts on wall time.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import members
+import members_document
+import members_race
+import members_tasks
+import numpy as np
+import pytest
+from members_race import Result
+from members_tasks import CONTESTANTS, TASKS
+
+SCRIPT = Path(members.__file__)
+
+# A contestant without a framework: its turns last as many seconds as it was told to train members, and PyTorch's dies.
+FAKE_WORKER = """
+import json, sys
+sys.path.insert(0, {folder!r})
+spec = json.loads(sys.argv[1])
+def say(**facts): print(json.dumps(facts), flush=True)
+say(event="ready")
+for count in spec["counts"]:
+    assert sys.stdin.readline() == "go\\n"
+    if spec["contestant"] == "pytorch" and count > 1:
+        sys.exit("line one\\nit broke\\n")
+    with open({log!r}, "a") as log: log.write(f"{{spec['contestant']}}{{count}} ")
+    say(event="turn", seconds=float(count), worked=0.0, resident=100.0, peak=200.0)
+assert sys.stdin.readline() == "go\\n"
+say(event="end", accuracies=[1 / count for count in spec["counts"]])
+"""
+
+
+def start(tmp_path, *arguments):
+    """The script in a process of its own; its files, and so its children's command lines, are below `tmp_path`."""
+    environment = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"} | {"TMPDIR": str(tmp_path)}
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+
+
+def rows_of(text):
+    return [re.split(r"\s*\|\s*", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_quick_run_has_every_row(tmp_path):
+    output = tmp_path / "results" / "members.md"
+    process = start(tmp_path, "--quick", "--only", "logistic,mlp-adam,digits", "--output", str(output))
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err
+    assert output.read_text() == out
+    for what in ("processor", "cores", "tensorflow", "torch", "command"):
+        assert re.search(rf"^\| {what} +\| \S", out, re.MULTILINE), what
+    for part in out.split("\n## ")[1:4]:
+        table = {(row[0], row[1]): row for row in rows_of(part) if len(row) == 7}
+        for count in ("1", "8"):
+            for contestant in CONTESTANTS.values():
+                row = table[count, contestant.title]
+                if "not installed" in row[2]:
+                    continue
+                assert float(row[2].replace(",", "")) > 0  # member-epochs a second
+                assert 0 <= float(row[6]) <= 1  # accuracy
+            both = [table[count, CONTESTANTS[name].title][6] for name in ("together", "ours")]
+            assert float(both[0]) == pytest.approx(float(both[1]), abs=0.05)  # the same members
+    assert not list(tmp_path.glob("members-benchmark-*"))
+
+
+@pytest.mark.parametrize("arguments", [("--only", "nonsense"), ("--repeats", "0")])
+def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path, arguments):
+    process = start(tmp_path, *arguments)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
+def test_no_child_outlives_the_race(tmp_path):
+    process = start(tmp_path, "--quick", "--only", "digits")
+    deadline = time.monotonic() + 60
+    while not below(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert below(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted"
+    while below(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert below(tmp_path) == []
+    assert not list(tmp_path.glob("members-benchmark-*"))
+
+
+def below(folder):
+    """Numbers of the processes whose command line names a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder) in path.read_text():
+                found.append(path.parent.name)
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def test_a_race_goes_forth_and_back_and_goes_on_without_who_fails(tmp_path, monkeypatch):
+    worker, log = tmp_path / "worker.py", tmp_path / "log"
+    worker.write_text(FAKE_WORKER.format(folder=str(SCRIPT.parent), log=str(log)))
+    monkeypatch.setattr(members_race, "_WORKER", worker)
+    monkeypatch.setattr(members_race, "_SETTLE", 0)
+    monkeypatch.setattr(members_race, "missing", lambda task, name: "no" if name == "pytorch_stacked" else None)
+    lines = []
+    results = members_race.race("softmax", rounds=2, quick=True, say=lines.append)
+    together, ours, broken, absent = results
+    first = "together1 ours1 pytorch1 together8 ours8"
+    assert log.read_text().split() == f"{first} ours1 together1 ours8 together8".split()
+    assert together.seconds == {1: [1.0, 1.0], 8: [8.0, 8.0]}
+    assert together.accuracies == {1: [1.0, 1.0], 8: [0.125, 0.125]}
+    assert (together.rate(8), ours.rate(8)) == (2.0, 1.0)  # 8 and 4 members, 2 epochs, 8 seconds
+    assert (broken.failed, broken.problem, broken.rate(1)) == (True, "failed: it broke", None)
+    assert (absent.failed, absent.problem) == (False, "no")
+    assert members_document.failed({"softmax": results})
+    assert not members_document.failed({"softmax": [together, ours, absent]})
+    text = members_document.write([], {"softmax": results}, quick=True, minutes=1.0)
+    assert "failed: it broke" in text
+    assert "not measured" in text
+
+
+def test_missing_packages_and_data_are_named_and_are_no_failure(monkeypatch, tmp_path):
+    task = TASKS["softmax"]
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert members_race.missing(task, "ours").startswith("skipped: ")
+    assert members_race.missing(task.shortened(), "ours") is None
+    monkeypatch.setitem(CONTESTANTS, "pytorch", CONTESTANTS["pytorch"]._replace(needs="no_such_torch"))
+    assert members_race.missing(task, "pytorch") == "no_such_torch is not installed"
+
+
+def made_up(others=0.01):
+    def result(name, seconds):
+        return Result(name, 2, {count: seconds for count in (1, 8, 64, 256)}, {64: [0.5, 0.75]}, [others])
+
+    return {
+        "softmax": [
+            result("together", [1.0, 2.0, 9.0]),
+            result("ours", [0.5, 0.5, 0.5]),
+            result("pytorch", [1.0]),
+            Result("pytorch_stacked", 2, problem="torch is not installed"),
+        ]
+    }
+
+
+def test_document_shows_ratios_of_medians_and_verdicts():
+    text = members_document.write([("cores", "2")], made_up(), quick=False, minutes=1.0)
+    rows = rows_of(text)
+    title = CONTESTANTS["together"].title
+    assert ["64", title, "64.0", "14.2 to 128", "4.00", "8.00", "0.6250"] in rows
+    assert any(row[:3] == ["64", CONTESTANTS["pytorch_stacked"].title, "torch is not installed"] for row in rows)
+    verdicts = {row[0].split(":")[0]: row[1:] for row in rows if len(row) == 4}
+    assert verdicts["softmax"] == ["≥ 5", "4.00", "no"]
+    assert verdicts["mlp-sgd"] == ["≥ 2", "not measured", "–"]
+    assert "quiet machine" not in text
+    assert "quiet machine" in members_document.write([], made_up(others=0.5), quick=False, minutes=1.0)
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_members_are_of_one_structure_and_spread(name):
+    task = TASKS[name]
+    for count in task.sizes:
+        found = task.members(count)
+        assert len(found) == count
+        rates = [member.values["learning_rate"] for member in found]
+        assert task.rates[0] < rates[0]
+        assert rates[-1] < task.rates[1]
+        assert len(set(rates)) == count
+        assert all(value > 0 for member in found for value in member.values.values())  # zero is another structure
+        assert {member.seed for member in found} == (set(range(count)) if task.has_own_orders else {0})
+        assert set(found[0].values) <= set(task.space)
+    assert members_tasks.sample(3) == [0, 1, 2]
+    assert members_tasks.sample(64) == [0, 16, 32, 48]
+
+
+@pytest.mark.parametrize("name", ["logistic", "mlp-adam", "digits"])
+def test_stacked_torch_trains_as_its_plain_loop_does(name, tmp_path):
+    """One member with all examples in one batch: no order, and with its dropout at nearly nothing no chance either."""
+    torch = pytest.importorskip("torch")
+    members_torch = pytest.importorskip("members_torch")
+    task = members_tasks.dataclasses.replace(
+        TASKS[name].shortened(), batch_size=300, epochs=12, rates=(0.02, 0.02), other=(TASKS[name].other[0], 1e-7, 1e-7)
+    )
+    plain = members_torch.contestant(task, "pytorch", tmp_path)(task.members(3))
+    stacked = members_torch.contestant(task, "pytorch_stacked", tmp_path)(task.members(3))
+    assert torch.get_num_threads() >= 1
+    assert len(plain) == len(stacked) == 3
+    np.testing.assert_allclose(np.mean(stacked), np.mean(plain), atol=0.15)

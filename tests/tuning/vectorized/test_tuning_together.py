@@ -1,0 +1,208 @@
+"""What a search makes of trials that can train together: the same results, in groups, within its budgets."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import tensorflow as tf
+
+import tuning
+import zoo
+from tuning.task import Setting
+from tuning.trial import TrialRunner
+from tuning.vectorized import grouping
+from tuning.vectorized.network import is_chain
+
+RECIPE = zoo.Recipe(epochs=2, batch_size=32)
+GRID = {"l2": [0.0, 1e-3, 1e-2], "learning_rate": [0.003, 0.03]}
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """The sizes of the groups that are trained as one program, as they come; 0 for a trial alone."""
+    seen = []
+    together, alone = TrialRunner._run_together, TrialRunner._run_alone
+
+    def run_together(self, trials, on_progress):
+        seen.append(len(trials))
+        return together(self, trials, on_progress)
+
+    def run_alone(self, trial, on_progress):
+        seen.append(0)
+        return alone(self, trial, on_progress)
+
+    monkeypatch.setattr(TrialRunner, "_run_together", run_together)
+    monkeypatch.setattr(TrialRunner, "_run_alone", run_alone)
+    return seen
+
+
+def search(model, data, directory, **options):
+    options = {"method": "grid", "recipe": RECIPE, "verbose": False, **options}
+    return tuning.search(model, data, directory=directory, **options)
+
+
+def plain(result):
+    table = result.table.drop(columns="seconds").round(5)
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "expected"),
+    [
+        ("softmax", {"values": GRID}, [6]),
+        ("mlp", {"values": {"units": [4, 8], "dropout": [0.1, 0.3]}}, [2, 2]),
+        ("mlp", {"values": {"units": [4], "dropout": [0.0, 0.3]}}, [1, 1]),  # no dropout is another structure
+        ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "halving", "max_epochs": 9}, [9, 3, 1]),
+        ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "genetic", "max_trials": 12}, [10, 2]),
+        ("softmax", {"values": GRID, "folds": 2, "repeats": 2, "max_trials": 3}, [3]),
+    ],
+    ids=["grid", "structures", "dropout", "halving", "genetic", "folds"],
+)
+def test_the_same_as_one_by_one(digits, tmp_path, sizes, monkeypatch, model, options, expected):
+    together = search(model, digits, tmp_path / "together", **options)
+    assert sizes == expected
+    monkeypatch.setattr(grouping, "MODELS", ())
+    sizes.clear()
+    alone = search(model, digits, tmp_path / "alone", **options)
+    assert set(sizes) == {0}
+    assert plain(together) == plain(alone)
+    assert together.best_values == alone.best_values
+    if together.num_models == 1:
+        assert zoo.evaluate(together.best_model(), digits.validation).accuracy == pytest.approx(together.best_score)
+        assert len(list((tmp_path / "together" / "models").iterdir())) == 1
+
+
+@pytest.mark.parametrize("options", [{"repeats": 3}, {}], ids=["repeats", "one run"])
+def test_a_method_that_learns_from_each_trial_asks_for_one(digits, tmp_path, sizes, options):
+    pytest.importorskip("optuna")
+    search("softmax", digits, tmp_path, method="bayesian", values=GRID, max_trials=3, **options)
+    assert sizes == ([1] * 3 if options else [0] * 3)  # the repeats of one trial are members too
+
+
+def test_a_value_that_is_none_fails_alone(digits, tmp_path, sizes):
+    result = search("softmax", digits, tmp_path, values={"l2": [0.0, -1.0, 1e-3]})
+    assert sorted(sizes) == [0, 2]
+    assert list(result.table["status"]) == ["completed", "failed", "completed"]
+    assert "l2 must be 0 or more" in result.table["reason"][1]
+
+
+def test_a_group_that_does_not_fit_is_run_one_by_one(digits, tmp_path, sizes, monkeypatch):
+    def no_memory(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+
+    monkeypatch.setattr("tuning.space_runs.train_together", no_memory)
+    result = search("softmax", digits, tmp_path, values=GRID)
+    assert sizes == [6] + [0] * 6
+    assert (result.table["status"] == "completed").all()
+
+
+def test_an_error_of_ours_fails_all_with_its_traceback(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("tuning.space_runs.train_together", lambda *_: 1 / 0)
+    with pytest.raises(zoo.ZooError, match="ZeroDivisionError"):
+        search("softmax", digits, tmp_path, values=GRID)
+    assert "train_together" in tuning.load_result(tmp_path).trials[0]["traceback"]
+
+
+def test_no_group_starts_too_late(digits, tmp_path, sizes, monkeypatch):
+    values = {"units": [4, 5, 6, 7], "learning_rate": [0.003, 0.01]}
+    with monkeypatch.context() as patch:
+        patch.setattr("tuning.loop.SearchLoop._is_late", lambda loop: bool(loop.journal.trials))
+        result = search("mlp", digits, tmp_path, values=values, max_seconds=60)
+    assert len(result.table) == sum(sizes) == 2
+    result = search("mlp", digits, tmp_path, values=values)
+    assert sizes == [2, 2, 2, 2]
+    assert sorted(result.table["trial"]) == list(range(1, 9))
+
+
+def test_epochs_of_trials_that_wait_count(digits, tmp_path):
+    result = search("softmax", digits, tmp_path, values=GRID, max_total_epochs=7)
+    assert list(result.table["epochs"]) == [2, 2, 2, 2]
+
+
+def test_workers_share_what_there_is(digits, tmp_path):
+    """Each gets a part, and the table is that of one process."""
+    here = search("softmax", digits, tmp_path / "here", values=GRID)
+    there = search("softmax", digits, tmp_path / "there", values=GRID, executor="processes", workers=2)
+    assert there.table.drop(columns="seconds").equals(here.table.drop(columns="seconds"))
+    assert there.best_values == here.best_values
+
+
+def test_named_sets(digits, tmp_path, sizes):
+    optimizers = {
+        "sgd": {"optimizer": "sgd", "learning_rate": 0.1},
+        "momentum": {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.03},
+        "adam, l2": {"optimizer": "adam", "l2": 1e-4},
+    }
+    result = search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=3)
+    assert list(result.table["optimizer"]) == list(optimizers)
+    assert sizes == [1, 1, 1]
+    comparison = result.compare(by="optimizer")
+    assert set(comparison.groups["group"]) == set(optimizers)
+    assert comparison.best in comparison.indistinguishable
+    label = result.best_values["optimizer"]
+    chosen = optimizers[label]
+    assert result.best_recipe == dataclasses.replace(RECIPE, **{k: v for k, v in chosen.items() if k != "l2"})
+    assert result.best_options == {k: v for k, v in chosen.items() if k == "l2"}
+    with pytest.raises(zoo.UsageError, match=r"named\.optimizer\.sgd\.learning_rate was 0.1 and is 0.2"):
+        optimizers["sgd"]["learning_rate"] = 0.2
+        search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=3)
+
+
+def test_the_memory_bounds_a_group(digits, monkeypatch):
+    class Program:
+        bytes_per_member = 1000
+
+    monkeypatch.setattr(grouping, "_free_memory", lambda: 12_000)
+    runs = [dataclasses.make_dataclass("R", ["data"])(digits)] * 7
+    recipes = [RECIPE] * 7
+    assert grouping.batches_of_runs(Program(), recipes, runs) == [[0, 1, 2], [3, 4, 5], [6]]
+    monkeypatch.setattr(grouping, "_free_memory", lambda: 1)
+    assert grouping.batches_of_runs(Program(), recipes, runs) == [[i] for i in range(7)]
+    monkeypatch.setattr(grouping, "_free_memory", lambda: 10**12)
+    assert grouping.batches_of_runs(Program(), recipes, runs) == [list(range(7))]
+
+
+def test_augmented_runs_share_an_order(digits, monkeypatch):
+    class Program:
+        bytes_per_member = 1
+
+    runs = [dataclasses.make_dataclass("R", ["data"])(digits)] * 4
+    recipes = [dataclasses.replace(RECIPE, seed=i % 2, augment=("crop",)) for i in range(4)]
+    assert grouping.batches_of_runs(Program(), recipes, runs) == [[0, 2], [1, 3]]
+
+
+STRUCTURES = [
+    ("softmax", {}, {}, True),
+    ("mlp", {"units": 32}, {"optimizer": "rmsprop"}, False),
+    ("mlp", {"units": 32}, {"validate_every_steps": 3}, False),
+    ("mlp", {"units": 32}, {"trainable": "head"}, False),
+    ("mlp", {"units": 32, "batch_normalization": True}, {}, False),
+    ("mlp", {"units": 32, "dtype": "mixed_bfloat16"}, {}, False),
+    ("mlp", {"units": [2000, 2000]}, {}, False),
+    ("mlp", {"parameter_budget": 10_000}, {}, True),
+    ("mlp", {"parameter_budget": 10**7}, {}, False),
+    ("cnn", {}, {}, False),
+]
+
+
+@pytest.mark.parametrize(("model", "options", "fields", "expected"), STRUCTURES)
+def test_where_stacking_pays(digits, model, options, fields, expected):
+    space = tuning.space(model, digits.input_shape, digits.num_classes)
+    setting = Setting(space, digits, RECIPE, "val_accuracy", "max", stacked=True)
+    recipe = dataclasses.replace(RECIPE, **fields)
+    assert grouping.stacks(setting, options, recipe) is expected
+    assert not grouping.stacks(dataclasses.replace(setting, stacked=False), options, recipe)
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_the_table_of_models_is_right(name):
+    shape = (32, 32, 3) if name.startswith("resnet") else (8, 8, 1)
+    model = zoo.build(name, shape, 2)
+    assert is_chain(model) == (name in grouping.MODELS)
+    if name in grouping.MODELS:
+        space = tuning.space(name, shape, 2)
+        kernels = [math.prod(v.shape) for v in model.trainable_variables if len(v.shape) == 2]
+        setting = Setting(space, None, RECIPE, "val_accuracy", "max")
+        assert grouping._num_weights(setting, {}) == sum(kernels)
