@@ -115,7 +115,8 @@ def race(name: str, *, rounds: int, quick: bool, say: Callable[[str], None]) -> 
             spec = {"task": name, "contestant": result.contestant, "quick": quick, "counts": counts, "folder": str(own)}
             child = stack.enter_context(Child(spec, _WORKER))
             running.append(_Runner(result, child, lambda line: say(f"{name}: {line}")))
-            running[-1].ask(go=False)  # it has loaded and traced
+        for runner in running:
+            runner.ask(go=False)  # it has loaded and traced
         for number, count in enumerate(counts):
             past = number // len(task.sizes)
             for runner in running if past % 2 == 0 else reversed(running):

@@ -143,7 +143,7 @@ TASKS = {
         optimizer="adam",
         other=("dropout", 0.1, 0.5),
         batch_size=32,
-        epochs=10,
+        epochs=8,
         has_own_orders=True,
         target=2,
     ),

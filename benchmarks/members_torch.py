@@ -26,7 +26,7 @@ _MOST_MEMBERS = 64  # in one stack: more of them are slower here, too
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
 
-class _Arrays(NamedTuple):
+class Arrays(NamedTuple):
     """uint8 images, flat, and labels."""
 
     train: tuple[torch.Tensor, torch.Tensor]
@@ -37,6 +37,20 @@ class _Arrays(NamedTuple):
 def contestant(task: Task, name: str, folder: Path) -> Callable[[Sequence[Member]], list[float]]:
     """What trains members and gives the accuracy of each."""
     torch.set_num_threads(num_cores())
+    arrays = read(task)
+
+    def train(members: Sequence[Member]) -> list[float]:
+        if name == "pytorch":
+            return [One(task, arrays, member).train() for member in members]
+        groups = [members[first : first + _MOST_MEMBERS] for first in range(0, len(members), _MOST_MEMBERS)]
+        return [accuracy for group in groups for accuracy in Stack(task, arrays, group).train()]
+
+    train(task.members(1))
+    return train
+
+
+def read(task: Task) -> Arrays:
+    """The same images as everyone's, and the widths of the network."""
     data = zoo.load_dataset(task.data, limit=task.limit, classes=task.classes)
     assert data.validation is not None
     pairs = []
@@ -46,56 +60,52 @@ def contestant(task: Task, name: str, folder: Path) -> Callable[[Sequence[Member
         pairs.append((torch.from_numpy(split.inputs.reshape(len(split), -1)), torch.from_numpy(split.labels).long()))
     outputs = 1 if task.model == "logistic" else data.num_classes
     widths = [int(np.prod(data.input_shape)), *([task.units] if task.units else []), outputs]
-    arrays = _Arrays(pairs[0], pairs[1], widths)
-
-    def train(members: Sequence[Member]) -> list[float]:
-        if name == "pytorch":
-            return [_train_one(task, arrays, member) for member in members]
-        groups = [members[first : first + _MOST_MEMBERS] for first in range(0, len(members), _MOST_MEMBERS)]
-        return [accuracy for group in groups for accuracy in _Stack(task, arrays, group).train()]
-
-    train(task.members(1))
-    return train
+    return Arrays(pairs[0], pairs[1], widths)
 
 
-def _train_one(task: Task, arrays: _Arrays, member: Member) -> float:
-    """A model of its own: its validation accuracy after the last epoch."""
-    torch.manual_seed(member.seed)
-    layers = dense(arrays.widths)
-    if "dropout" in member.values:
-        layers.insert(2, nn.Dropout(member.values["dropout"]))
-    model = nn.Sequential(*layers)
-    kernels, biases = [[w for w in model.parameters() if w.ndim == axes] for axes in (2, 1)]
-    for kernel, bias in zip(kernels, biases, strict=True):
-        nn.init.xavier_uniform_(kernel)
-        nn.init.zeros_(bias)
-    groups = [{"params": kernels, "weight_decay": 2 * member.values.get("l2", 0.0)}, {"params": biases}]
-    make = torch.optim.Adam if task.optimizer == "adam" else torch.optim.SGD
-    optimizer = make(groups, member.values["learning_rate"], fused=True)
+class One:
+    """A model of its own, trained by the plain loop."""
 
-    def losses(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        scores = model(x)
-        if task.model != "logistic":
+    def __init__(self, task: Task, arrays: Arrays, member: Member) -> None:
+        torch.manual_seed(member.seed)
+        self._task, self._arrays = task, arrays
+        layers = dense(arrays.widths)
+        if "dropout" in member.values:
+            layers.insert(2, nn.Dropout(member.values["dropout"]))
+        self.model = nn.Sequential(*layers)
+        kernels, biases = [[w for w in self.model.parameters() if w.ndim == axes] for axes in (2, 1)]
+        for kernel, bias in zip(kernels, biases, strict=True):
+            nn.init.xavier_uniform_(kernel)
+            nn.init.zeros_(bias)
+        groups = [{"params": kernels, "weight_decay": 2 * member.values.get("l2", 0.0)}, {"params": biases}]
+        make = torch.optim.Adam if task.optimizer == "adam" else torch.optim.SGD
+        self._optimizer = make(groups, member.values["learning_rate"], fused=True)
+
+    def train(self) -> float:
+        """All epochs: the validation accuracy after the last one."""
+        accuracy = 0.0
+        for _ in range(self._task.epochs):
+            epoch(self._arrays.train, self._task.batch_size, self._losses, self._optimizer)
+            _, accuracy = score(self.model, self._arrays.validation, self._losses)
+        return accuracy
+
+    def _losses(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = self.model(x)
+        if self._task.model != "logistic":
             return functional.cross_entropy(scores, y), scores
         loss = functional.binary_cross_entropy_with_logits(scores[:, 0], y.to(scores.dtype))
         return loss, torch.cat([torch.zeros_like(scores), scores], 1)
 
-    accuracy = 0.0
-    for _ in range(task.epochs):
-        epoch(arrays.train, task.batch_size, losses, optimizer)
-        _, accuracy = score(model, arrays.validation, losses)
-    return accuracy
 
-
-class _Stack:
+class Stack:
     """Members as one model: kernels (M, inputs, outputs), but the first one (inputs, M·outputs) where all see the same batch."""
 
-    def __init__(self, task: Task, arrays: _Arrays, members: Sequence[Member]) -> None:
+    def __init__(self, task: Task, arrays: Arrays, members: Sequence[Member]) -> None:
         torch.manual_seed(0)
         self._task, self._arrays, self._count = task, arrays, len(members)
         self._dropout = self._column(members, "dropout")
         rate, l2 = self._column(members, "learning_rate"), self._column(members, "l2")
-        self._weights: list[torch.Tensor] = []
+        self.weights: list[torch.Tensor] = []
         self._rates: list[torch.Tensor] = []
         self._decays: list[torch.Tensor | None] = []
         for number, (before, after) in enumerate(itertools.pairwise(arrays.widths)):
@@ -104,13 +114,13 @@ class _Stack:
             kernel = (before, self._count * after) if is_wide else (self._count, before, after)
             bias = (self._count * after,) if is_wide else (self._count, 1, after)
             of_kernel, of_l2 = (part.repeat_interleave(after) if is_wide else part for part in (rate, l2))
-            self._weights += [torch.empty(kernel).uniform_(-bound, bound), torch.zeros(bias)]
+            self.weights += [torch.empty(kernel).uniform_(-bound, bound), torch.zeros(bias)]
             self._rates += [of_kernel if is_wide else of_kernel[:, None, None]] * 2
             decay = 2 * of_l2 if is_wide else 2 * of_l2[:, None, None]
             self._decays += [decay if "l2" in members[0].values else None, None]
-        for weight in self._weights:
+        for weight in self.weights:
             weight.requires_grad_()
-        self._slots = [(torch.zeros_like(w), torch.zeros_like(w)) for w in self._weights if task.optimizer == "adam"]
+        self._slots = [(torch.zeros_like(w), torch.zeros_like(w)) for w in self.weights if task.optimizer == "adam"]
         self._steps = 0
 
     def train(self) -> list[float]:
@@ -151,13 +161,13 @@ class _Stack:
 
     def _logits(self, x: torch.Tensor, *, training: bool = False) -> torch.Tensor:
         """(M, B, outputs) from (B, inputs), or (M, B, inputs) where each has its own batch."""
-        for number in range(0, len(self._weights), 2):
-            kernel, bias = self._weights[number : number + 2]
+        for number in range(0, len(self.weights), 2):
+            kernel, bias = self.weights[number : number + 2]
             if kernel.ndim == 2:
                 x = torch.addmm(bias, x, kernel).view(len(x), self._count, -1).transpose(0, 1)
             else:
                 x = torch.baddbmm(bias, x, kernel)
-            if number + 2 < len(self._weights):
+            if number + 2 < len(self.weights):
                 x = functional.relu(x)
                 if training and "dropout" in self._task.other:
                     rate = self._dropout[:, None, None]
@@ -184,7 +194,7 @@ class _Stack:
         """SGD, or Adam (Kingma and Ba, 2015), with a rate for each member."""
         self._steps += 1
         correction = (1 - _BETA_2**self._steps) ** 0.5 / (1 - _BETA_1**self._steps)
-        for number, (weight, rate, decay) in enumerate(zip(self._weights, self._rates, self._decays, strict=True)):
+        for number, (weight, rate, decay) in enumerate(zip(self.weights, self._rates, self._decays, strict=True)):
             gradient = weight.grad
             assert gradient is not None
             if decay is not None:

@@ -1,7 +1,7 @@
 """The append-only record of a search: what a result is read from and what a search resumes from.
 
 `journal.jsonl` has one record a line, `{"crc32": ..., "record": {...}}`: first the header that identifies the search, then one
-of kind "asked" when the oracle gives a trial, and one of kind "trial" when it has ended ("retried" where it failed and is run
+of kind "asked" when the oracle gives one or several trials, and one of kind "trial" when one has ended ("retried" where it failed and is run
 again). In this order a fresh oracle is asked and told again, whatever ran at the same time. Numbers that are not finite stand
 as `NaN` and `Infinity`, as in Python's json.
 """

@@ -11,7 +11,7 @@ from tuning.executors import Executor
 from tuning.journal import Journal, as_plain
 from tuning.progress import SearchProgress
 from tuning.task import TrialOutcome, TrialTask
-from tuning.vectorized.grouping import MOST_MEMBERS, can_stack, group_key
+from tuning.vectorized.grouping import MOST_MEMBERS, can_stack, group_key, keys_of_groups
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class SearchLoop:
         self.asked: dict[int, Any] = {}  # number -> the oracle's trial, while it is not told
         self.attempts: dict[int, int] = {}
         self.started = time.monotonic()
+        self._keys: dict[int, str] = {}  # trials that train with others of the same key
         self._next: Any = None  # a trial that was asked and is not yet submitted
 
     @property
@@ -66,22 +67,30 @@ class SearchLoop:
     def replay(self) -> None:
         """Brings the oracle to where the journal ends."""
         for event in self.journal.events:
-            number = event["number"]
             if event["kind"] == "asked":
-                trial = self._ask()
-                asked = None if trial is None else as_plain(trial.hyperparameters.values)
-                if trial is None or int(trial.trial_id) != number or asked != event["values"]:
-                    raise ZooError(
-                        f"the journal's trial {number + 1} has the values {event['values']}, the search now asks for "
-                        f"{asked}: was it made by another version of a package? Choose another directory"
-                    )
-                self.asked[number] = trial
-            elif event["kind"] == "retried":
+                self._replay_asked(event["trials"])
+                continue
+            number = event["number"]
+            if event["kind"] == "retried":
                 self.attempts[number] = self.attempts.get(number, 0) + 1
             else:
                 self._tell(event)
         self.checkpoints.remove_torn()
         self._prune()
+
+    def _replay_asked(self, trials: list[dict[str, Any]]) -> None:
+        """Asks for trials again, in their order, and checks that they are those of the journal."""
+        for expected in trials:
+            number, trial = expected["number"], self._ask()
+            asked = None if trial is None else as_plain(trial.hyperparameters.values)
+            if trial is None or int(trial.trial_id) != number or asked != expected["values"]:
+                raise ZooError(
+                    f"the journal's trial {number + 1} has the values {expected['values']}, the search now asks for "
+                    f"{asked}: was it made by another version of a package? Choose another directory"
+                )
+            self.asked[number] = trial
+            if expected["together"]:
+                self._keys[number] = group_key(self.setting, self._task(number)) or ""
 
     def has_work(self) -> bool:
         """Whether there is a trial to run: one that was running when the search was killed, or a new one."""
@@ -95,7 +104,7 @@ class SearchLoop:
         running: list[list[TrialTask]] = []
         while True:
             while len(running) < executor.capacity:
-                self._ask_ahead(waiting)
+                waiting = waiting or self._ask_ahead()
                 group = self._next_group(waiting, executor.capacity - len(running))
                 if not group:
                     break
@@ -145,36 +154,39 @@ class SearchLoop:
         ends = [(v.get("tuner/epochs") or each) - v.get("tuner/initial_epoch", 0) for v in asked]
         return runs * sum(ends)
 
-    def _ask_ahead(self, waiting: list[TrialTask]) -> None:
-        """Asks for the next trial, or for as many as may train together, where that changes nothing for the oracle."""
+    def _ask_ahead(self) -> list[TrialTask]:
+        """The next trial, or as many as may train together where that changes nothing for the oracle; none if there is none.
+
+        They are in the journal, in one record, before one of them starts. Which of them train together is decided now, once
+        and for all, so that a search that is resumed, or has other workers, computes the same numbers.
+        """
+        numbers: list[int] = []
         most = MOST_MEMBERS if self._asks_ahead else 1
-        while len(waiting) < most and (task := self._new_task()) is not None:
-            waiting.append(task)
+        while len(numbers) < most and (self._next is not None or self._may_start()):
+            trial, self._next = self._next or self._ask(), None
+            if trial is None:
+                break
+            numbers.append(int(trial.trial_id))
+            self.asked[numbers[-1]] = trial
+        tasks = [self._task(number) for number in numbers]
+        self._keys |= keys_of_groups(self.setting, tasks)
+        trials = [
+            {"number": n, "values": self.asked[n].hyperparameters.values, "together": n in self._keys} for n in numbers
+        ]
+        if trials:
+            self.journal.append({"kind": "asked", "trials": trials})
+        return tasks
 
     def _next_group(self, waiting: list[TrialTask], workers: int) -> list[TrialTask]:
-        """Takes the first waiting trial out, and those that can train with it: a fair part for each free worker."""
+        """Takes the first waiting trial out, and those that train with it: a fair part for each free worker."""
         if not waiting or (self._is_late() and self._asks_ahead):
             return []
-        key = group_key(self.setting, waiting[0])
-        alike = [task for task in waiting if key is not None and group_key(self.setting, task) == key] or waiting[:1]
-        group = alike[: min(MOST_MEMBERS, -(-len(alike) // workers))]
+        key = self._keys.get(waiting[0].number)
+        alike = [task for task in waiting if key is not None and self._keys.get(task.number) == key] or waiting[:1]
+        group = alike[: -(-len(alike) // workers)]
         waiting[:] = [task for task in waiting if task not in group]
         threshold = self.checkpoints.threshold(self.journal.trials)
-        return [dataclasses.replace(task, better_than=threshold) for task in group]
-
-    def _new_task(self) -> TrialTask | None:
-        """A new trial, written to the journal before it starts; `None` when there is none now."""
-        if self._next is None:
-            if not self._may_start():
-                return None
-            self._next = self._ask()
-        if self._next is None:
-            return None
-        trial, self._next = self._next, None
-        number = int(trial.trial_id)
-        self.journal.append({"kind": "asked", "number": number, "values": trial.hyperparameters.values})
-        self.asked[number] = trial
-        return self._task(number)
+        return [dataclasses.replace(task, better_than=threshold, together=key is not None) for task in group]
 
     def _ask(self) -> Any:
         """The oracle's next trial, or `None`: it has no more, or it waits for running ones."""

@@ -79,7 +79,7 @@ def make_plan(
     if by_rungs and "epochs" in fields:
         raise UsageError(f"{method} decides the epochs of a trial: take epochs out of values, give max_epochs")
     header = {
-        "version": 2,
+        "version": 3,
         "model": discovery.model_label(model),
         "space": discovery.describe(space),
         "recipe_fields": fields,

@@ -27,7 +27,7 @@ class Setting:
         folds: parts of a cross-validation; 1 is none.
         repeats: runs a trial (and fold) with different seeds: `recipe.seed`, `recipe.seed + 1`, ...
         max_epochs: epochs that a schedule runs over where trials are paused at rungs; `None` for each trial's own.
-        stacked: whether small dense models train as members of one program: several trials are asked for ahead, or a
+        stacked: whether small dense models may train as members of one program: several trials are asked for ahead, or a
             trial has several runs.
     """
 
@@ -56,6 +56,7 @@ class TrialTask:
         pause: whether the state at the end is kept, so that another trial can continue it.
         better_than: (score, number) of the trial that this one must beat for its model to be kept; `None` keeps it anyway.
         keep_models: how many models of the search are kept; 0 where none is.
+        together: whether it trains as a member of a program, where its structure is one that can.
     """
 
     number: int
@@ -67,6 +68,7 @@ class TrialTask:
     pause: bool = False
     better_than: tuple[float, int] | None = None
     keep_models: int = 1
+    together: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -90,7 +90,7 @@ class TrialRunner:
             SaveError: the disk does not take a state or a model. It and `KeyboardInterrupt` go through.
         """
         started = [_Started(task, keras_tuner.HyperParameters.from_config(task.hyperparameters)) for task in tasks]
-        if group_key(self._setting, tasks[0]) is None:
+        if not tasks[0].together or group_key(self._setting, tasks[0]) is None:
             return [self._run_alone(trial, on_progress) for trial in started]
         try:
             return self._run_together(started, on_progress)

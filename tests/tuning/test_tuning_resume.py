@@ -303,7 +303,7 @@ def test_values_that_the_oracle_no_longer_asks_for(blobs, tmp_path, fake):
     search(blobs, tmp_path, "random", max_trials=2, seed=3)
     journal = tmp_path / FILE_NAME
     records = [json.loads(line)["record"] for line in journal.read_text().splitlines()]
-    records[1]["values"]["units"] += 1  # as if another version had asked for it
+    records[1]["trials"][0]["values"]["units"] += 1  # as if another version had asked for it
     journal.unlink()
     with Journal(tmp_path, records[0]) as written:
         for record in records[1:]:

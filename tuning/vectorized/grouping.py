@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
 MODELS = ("logistic", "softmax", "mlp")  # of the catalog; convolutions have work enough for all cores one at a time
 MOST_PARAMETERS = 150_000  # of a member; beyond it one alone keeps the cores busy
 MOST_MEMBERS = 64  # at once; more gained nothing, and a killed search would lose more
+LEAST_MEMBERS = 4  # fewer are faster one by one
 _MEMORY_SHARE = 0.25  # of what is free
 _ENOUGH = 8  # members of one order; fewer are put together with those of other orders
 
 
 def stacks(setting: Setting, options: Mapping[str, Any], recipe: Recipe) -> bool:
-    """Whether runs of a structure train as members of one program: it is a small dense model, on data in memory.
-
-    The decision depends on the structure alone, not on how many runs there are, so that a search that is resumed, or has
-    other workers, computes the same numbers.
-    """
+    """Whether runs of a structure may train as members of one program: it is a small dense model, on data in memory."""
     return (
         can_stack(setting)
         and options.get("dtype", "float32") in ("float32", "float64")
@@ -67,6 +65,13 @@ def group_key(setting: Setting, task: TrialTask) -> str | None:
         return None  # it will fail by itself
     live = [name for name in OPTIONS if name in options]
     return json.dumps([structure(options, recipe, live=live), task.initial_epoch], sort_keys=True, default=repr)
+
+
+def keys_of_groups(setting: Setting, tasks: Sequence[TrialTask]) -> dict[int, str]:
+    """Number -> `group_key` of those trials that are enough to train together; the others are faster one by one."""
+    keys = {task.number: group_key(setting, task) for task in tasks}
+    counts, runs = collections.Counter(keys.values()), setting.folds * setting.repeats
+    return {number: key for number, key in keys.items() if key is not None and counts[key] * runs >= LEAST_MEMBERS}
 
 
 def batches_of_runs(program: StackedProgram, recipes: Sequence[Recipe], runs: Sequence[Run]) -> list[list[int]]:

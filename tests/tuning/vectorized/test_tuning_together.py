@@ -52,13 +52,18 @@ def plain(result):
     ("model", "options", "expected"),
     [
         ("softmax", {"values": GRID}, [6]),
-        ("mlp", {"values": {"units": [4, 8], "dropout": [0.1, 0.3]}}, [2, 2]),
-        ("mlp", {"values": {"units": [4], "dropout": [0.0, 0.3]}}, [1, 1]),  # no dropout is another structure
-        ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "halving", "max_epochs": 9}, [9, 3, 1]),
-        ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "genetic", "max_trials": 12}, [10, 2]),
+        ("mlp", {"values": {"units": [4, 8], "dropout": [0.1, 0.2, 0.3, 0.4]}}, [4, 4]),
+        (
+            "mlp",
+            {"values": {"dropout": [0.0, 0.1], "l2": [0.0, 1e-4, 2e-4, 3e-4]}},
+            [4, 4],
+        ),  # no dropout: another structure
+        ("mlp", {"values": {"units": [4, 8, 9], "dropout": [0.1, 0.2]}}, [0] * 6),  # too few of each
+        ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "halving", "max_epochs": 9}, [9, 0, 0, 0, 0]),
+        ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "genetic", "max_trials": 12}, [10, 0, 0]),
         ("softmax", {"values": GRID, "folds": 2, "repeats": 2, "max_trials": 3}, [3]),
     ],
-    ids=["grid", "structures", "dropout", "halving", "genetic", "folds"],
+    ids=["grid", "structures", "dropout", "few", "halving", "genetic", "folds"],
 )
 def test_the_same_as_one_by_one(digits, tmp_path, sizes, monkeypatch, model, options, expected):
     together = search(model, digits, tmp_path / "together", **options)
@@ -74,7 +79,7 @@ def test_the_same_as_one_by_one(digits, tmp_path, sizes, monkeypatch, model, opt
         assert len(list((tmp_path / "together" / "models").iterdir())) == 1
 
 
-@pytest.mark.parametrize("options", [{"repeats": 3}, {}], ids=["repeats", "one run"])
+@pytest.mark.parametrize("options", [{"repeats": 4}, {}], ids=["repeats", "one run"])
 def test_a_method_that_learns_from_each_trial_asks_for_one(digits, tmp_path, sizes, options):
     pytest.importorskip("optuna")
     search("softmax", digits, tmp_path, method="bayesian", values=GRID, max_trials=3, **options)
@@ -82,9 +87,9 @@ def test_a_method_that_learns_from_each_trial_asks_for_one(digits, tmp_path, siz
 
 
 def test_a_value_that_is_none_fails_alone(digits, tmp_path, sizes):
-    result = search("softmax", digits, tmp_path, values={"l2": [0.0, -1.0, 1e-3]})
-    assert sorted(sizes) == [0, 2]
-    assert list(result.table["status"]) == ["completed", "failed", "completed"]
+    result = search("softmax", digits, tmp_path, values={"l2": [0.0, -1.0, 1e-3, 1e-2, 1e-1]})
+    assert sorted(sizes) == [0, 4]
+    assert list(result.table["status"]) == ["completed", "failed", *["completed"] * 3]
     assert "l2 must be 0 or more" in result.table["reason"][1]
 
 
@@ -106,14 +111,14 @@ def test_an_error_of_ours_fails_all_with_its_traceback(digits, tmp_path, monkeyp
 
 
 def test_no_group_starts_too_late(digits, tmp_path, sizes, monkeypatch):
-    values = {"units": [4, 5, 6, 7], "learning_rate": [0.003, 0.01]}
+    values = {"units": [4, 5, 6], "learning_rate": [0.001, 0.003, 0.01, 0.03]}
     with monkeypatch.context() as patch:
         patch.setattr("tuning.loop.SearchLoop._is_late", lambda loop: bool(loop.journal.trials))
         result = search("mlp", digits, tmp_path, values=values, max_seconds=60)
-    assert len(result.table) == sum(sizes) == 2
+    assert len(result.table) == sum(sizes) == 4
     result = search("mlp", digits, tmp_path, values=values)
-    assert sizes == [2, 2, 2, 2]
-    assert sorted(result.table["trial"]) == list(range(1, 9))
+    assert sizes == [4, 4, 4]
+    assert sorted(result.table["trial"]) == list(range(1, 13))
 
 
 def test_epochs_of_trials_that_wait_count(digits, tmp_path):
@@ -135,7 +140,7 @@ def test_named_sets(digits, tmp_path, sizes):
         "momentum": {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.03},
         "adam, l2": {"optimizer": "adam", "l2": 1e-4},
     }
-    result = search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=3)
+    result = search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=4)
     assert list(result.table["optimizer"]) == list(optimizers)
     assert sizes == [1, 1, 1]
     comparison = result.compare(by="optimizer")
@@ -147,7 +152,7 @@ def test_named_sets(digits, tmp_path, sizes):
     assert result.best_options == {k: v for k, v in chosen.items() if k == "l2"}
     with pytest.raises(zoo.UsageError, match=r"named\.optimizer\.sgd\.learning_rate was 0.1 and is 0.2"):
         optimizers["sgd"]["learning_rate"] = 0.2
-        search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=3)
+        search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=4)
 
 
 def test_the_memory_bounds_a_group(digits, monkeypatch):
