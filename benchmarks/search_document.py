@@ -155,7 +155,8 @@ def _structures(found: Measurements) -> list[str]:
         if one.traces is not None
     ]
     header = ("search", "contestant", "precision", "trials", "structures", "traces of a gradient step")
-    return ["## Structures and traces", markdown(header, rows, words=3)] if rows else []
+    text = "A structure that trained both as members of one program and by itself counts twice, and is traced for each."
+    return ["## Structures and traces", text, markdown(header, rows, words=3)] if rows else []
 
 
 def _spaces(found: Measurements, quick: bool) -> list[str]:

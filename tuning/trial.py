@@ -96,7 +96,7 @@ class TrialRunner:
             return self._run_together(started, on_progress)
         except SaveError:
             raise
-        except (ZooError, tf.errors.OpError):  # such as a lack of memory: which of them it is shows when each is alone
+        except (ZooError, MemoryError, tf.errors.OpError):  # which of them it is shows when each is alone
             return [self._run_alone(trial, on_progress) for trial in started]
         except Exception as error:
             return [_failure(error) for _ in started]

@@ -17,14 +17,14 @@ import pytest
 import tuning
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "5"))  # times that something is killed; more of them take longer
-SIZE = ("500", "4") if ROUNDS <= 5 else ("1500", "1")  # examples and batch size: the search must outlive the rounds
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))  # times that something is killed; more of them take longer
+SIZE = ("1000", "4") if ROUNDS <= 3 else ("1500", "1")  # examples and batch size: the search must outlive the rounds
 SEARCH = """
 import sys, zoo, tuning
 from zoo.training import state
 state._SAVE_EVERY = 0.2  # a trial takes a second or two here
 tuning.search(
-    "mlp", zoo.load_dataset("digits", limit=int(sys.argv[4])), method="hyperband", max_epochs=27, max_trials=45,
+    "mlp", zoo.load_dataset("digits", limit=int(sys.argv[4])), method="hyperband", max_epochs=27,
     recipe=zoo.Recipe(batch_size=int(sys.argv[5])), executor=sys.argv[2], workers=int(sys.argv[3]), directory=sys.argv[1], verbose=False,
     values={"units": [8, 16], "dropout": (0.0, 0.5), "learning_rate": (1e-4, 3e-2, "log")},
 )

@@ -77,7 +77,8 @@ def run_group(runner: Any, group: Sequence[TrialTask], tell: Callable[[Message],
     except Exception as error:
         if isinstance(error, OSError | ZooError) and type(error).__module__ in ("builtins", "zoo.errors"):
             return "error", error
-        surprise = ZooError(f"trial {group[0].number + 1} broke its worker: {_one_line(error)}")
+        numbers = ", ".join(str(task.number + 1) for task in group)
+        surprise = ZooError(f"trial {numbers} broke its worker: {_one_line(error)}")
         surprise.add_note("".join(traceback.format_exception(error)))
         return "error", surprise
 

@@ -93,9 +93,10 @@ def test_a_value_that_is_none_fails_alone(digits, tmp_path, sizes):
     assert "l2 must be 0 or more" in result.table["reason"][1]
 
 
-def test_a_group_that_does_not_fit_is_run_one_by_one(digits, tmp_path, sizes, monkeypatch):
+@pytest.mark.parametrize("error", [tf.errors.ResourceExhaustedError(None, None, "no memory"), MemoryError()])
+def test_a_group_that_does_not_fit_is_run_one_by_one(digits, tmp_path, sizes, monkeypatch, error):
     def no_memory(*_):
-        raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+        raise error
 
     monkeypatch.setattr("tuning.space_runs.train_together", no_memory)
     result = search("softmax", digits, tmp_path, values=GRID)
