@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from tuning.spaces import ModelSpace
 
 _MOST = 16  # structures that are kept; the one not used for longest goes
-_MOST_WEIGHTS = 32  # initial weights that are kept for each, by seed
+_MOST_WEIGHTS = 64  # initial weights that are kept for each, by seed
+_MOST_BYTES = 2**25  # of them together
 
 
 _Make = Callable[[keras.Model, DataSplits, Recipe, list[str]], Program | StackedProgram]
@@ -106,7 +107,8 @@ class Programs:
     def _weights(self, kept: _Kept, options: dict[str, Any], seed: int) -> Sequence[np.ndarray]:
         if seed not in kept.weights:
             kept.weights[seed] = self._build(placeholders(options, live=kept.live), seed).get_weights()
-            if len(kept.weights) > _MOST_WEIGHTS:
+            size = sum(array.nbytes for array in kept.weights[seed])
+            if len(kept.weights) > max(1, min(_MOST_WEIGHTS, _MOST_BYTES // max(1, size))):
                 kept.weights.popitem(last=False)
         kept.weights.move_to_end(seed)
         return kept.weights[seed]

@@ -13,8 +13,7 @@ import numpy as np
 
 from tuning.runs import ProgramRun
 from tuning.vectorized.members import Member
-from tuning.vectorized.program import Measures, StackedProgram
-from zoo.data.split import Split
+from tuning.vectorized.program import Examples, Measures, StackedProgram, examples_of_all
 
 
 def train_together(program: StackedProgram, members: Sequence[Member], runs: Sequence[ProgramRun]) -> None:
@@ -48,6 +47,7 @@ class _Group:
         self._sharing = slice(1) if is_shared else slice(None)
         self._callbacks = [run.phase.callbacks(run.callbacks) for run in runs]
         self._validated: Measures | None = None
+        self._kept_examples: dict[str, Examples] = {}
         for member, callbacks in zip(members, self._callbacks, strict=True):
             for callback in callbacks:
                 callback.set_model(member.model)
@@ -61,14 +61,16 @@ class _Group:
         for callbacks in self._callbacks:
             for callback in callbacks:
                 callback.on_epoch_begin(self._epoch)
-        sharing = self.members[self._sharing]
-        splits, seeds = [member.data.train for member in sharing], [member.recipe.seed for member in sharing]
-        measures = self._program.epoch(splits, seeds, self._epoch, self._tell)
+        seeds = [member.recipe.seed for member in self.members[self._sharing]]
+        examples = self._examples()
+        measures = self._program.epoch(examples, seeds, self._epoch, self._tell)
         self._validated = None
         weights, slots = self._program.values()
         batch_size = self.members[0].recipe.batch_size
         sizes = np.full(len(measures.loss), batch_size)
-        sizes[-1] = min(batch_size, len(splits[0]) - batch_size * (len(sizes) - 1))  # the last batch may be partial
+        sizes[-1] = min(
+            batch_size, examples[0].shape[1] - batch_size * (len(sizes) - 1)
+        )  # the last batch may be partial
         losses = np.average(measures.loss, axis=0, weights=sizes)
         for place, (member, callbacks) in enumerate(zip(self.members, self._callbacks, strict=True)):
             member.take(place, weights, slots)
@@ -97,6 +99,7 @@ class _Group:
             self._runs = [self._runs[place] for place in stay]
             self._callbacks = [self._callbacks[place] for place in stay]
             self._validated = None
+            self._kept_examples.clear()
             if stay:
                 self._program.keep(stay)
         self._place()
@@ -111,13 +114,17 @@ class _Group:
     def _measured(self) -> Measures:
         """Of the present weights of all members; measured when the first one asks."""
         if self._validated is None:
-            splits: list[Split] = []
-            for member in self.members:
-                assert member.data.validation is not None
-                splits.append(member.data.validation)
-            alike = all(split is splits[0] for split in splits)
-            self._validated = self._program.validate(splits[:1] if alike else splits)
+            self._validated = self._program.validate(self._examples("validation"))
         return self._validated
+
+    def _examples(self, part: str = "train") -> Examples:
+        """The data of all members, or of each; kept until one of them leaves."""
+        if part not in self._kept_examples:
+            splits = [getattr(member.data, part) for member in self.members]
+            alike = part == "validation" and all(split is splits[0] for split in splits)
+            sharing = slice(1) if alike else self._sharing
+            self._kept_examples[part] = examples_of_all(splits[sharing])
+        return self._kept_examples[part]
 
     def _tell(self, done: int, steps: int) -> None:
         for run in self._runs:

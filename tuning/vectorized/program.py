@@ -12,19 +12,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tuning.vectorized.network import Network
+from tuning.vectorized.network import Network, is_narrow
 from tuning.vectorized.updates import TIMES_RATE, make_update, slots_of
 from zoo.data.augment import augmented
 from zoo.data.pipeline import MemoryBatches, examples_of, scale
 from zoo.data.split import Split
 from zoo.data.splits import DataSplits
 from zoo.training.compiling import compile_model
+from zoo.training.epochs import OnProgress
 from zoo.training.live import unscaled
 from zoo.training.recipe import Recipe
 
 _LONGEST_CALL = 1.0  # seconds; between two graph calls a signal is heard
 _VALIDATION_BATCH = 512
 _NUMBERS = ("dropout", "scale", "l1", "l2", "learning_rate", "momentum", "weight_decay")
+Examples = tuple[tf.Tensor, tf.Tensor]  # rows of the store and labels, each (1, N) for all members or (M, N)
 Numbers = Mapping[tuple[str, int], tf.Tensor]
 _DRAWS = tf.int32.max - 1  # seeds of Keras's random numbers are taken modulo this
 
@@ -70,16 +72,21 @@ class StackedProgram:
         self._penalised = [v for v in model.trainable_variables if v.regularizer is not None] if strengths else []
         self._update = make_update(recipe.optimizer, optimizer)
         self._slots = slots_of(recipe.optimizer, optimizer)
-        self._stacks = {id(v): _stack(v) for v in (*model.variables, *optimizer.variables)}
+        narrow = {id(layer.kernel) for layer in model.layers if is_narrow(layer)}
+        slots = zip(model.trainable_variables, self._slots, strict=True)
+        self._transposed = narrow.union(id(slot) for v, of_v in slots if id(v) in narrow for slot in of_v)
+        self._stacks = {id(v): self._stack(v) for v in (*model.variables, *optimizer.variables)}
         self._numbers = {name: tf.Variable(np.zeros(0), shape=[None], trainable=False) for name in _NUMBERS}
         self._batches = MemoryBatches(
             data.train, recipe.batch_size, shuffle=recipe.shuffle, drop_remainder=recipe.drop_remainder
         )
-        column, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int64)
-        self._order_of = tf.function(
-            self._batches.order, autograph=False, input_signature=[number, number, (column, column)]
-        )
+        number = tf.TensorSpec([], tf.int64)
         rows = tf.TensorSpec([None, None], tf.int32)
+        self._orders = tf.function(
+            self._order_of_each,
+            autograph=False,
+            input_signature=[tf.TensorSpec([None], tf.int64), number, (rows, rows)],
+        )
         signature = [(rows, rows), number, number, number, number]
         self._runs = {
             shared: tf.function(self._epoch_of(shared), autograph=False, input_signature=signature)
@@ -118,7 +125,8 @@ class StackedProgram:
         weights, slots, numbers = (_two_at_least(part) for part in (weights, slots, numbers))
         for variables, values in ((self.model.variables, weights), (self.optimizer.variables, slots)):
             for i, variable in enumerate(variables):
-                self._stacks[id(variable)].assign(np.stack([member[i] for member in values]))
+                stacked = np.stack([member[i] for member in values])
+                self._stacks[id(variable)].assign(self._turned(variable, stacked))
         for name, variable in self._numbers.items():
             variable.assign([member[name] for member in numbers])
 
@@ -129,45 +137,49 @@ class StackedProgram:
 
     def values(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The values of all members: of the model's variables, and of the optimizer's."""
-        model, optimizer = self.model.variables, self.optimizer.variables
-        return [self._stacks[id(v)].numpy() for v in model], [self._stacks[id(v)].numpy() for v in optimizer]
+        model, optimizer = (
+            [self._turned(v, self._stacks[id(v)].numpy()) for v in variables]
+            for variables in (self.model.variables, self.optimizer.variables)
+        )
+        return model, optimizer
 
-    def epoch(
-        self, splits: Sequence[Split], seeds: Sequence[int], number: int, on_progress: Callable[[int, int], None]
-    ) -> Measures:
+    def epoch(self, examples: Examples, seeds: Sequence[int], number: int, on_progress: OnProgress) -> Measures:
         """One pass over the data, that of `number`: losses of each step, accuracy over the pass.
 
         Args:
-            splits: training data, one for all members or one for each, all of one size.
-            seeds: of the order, as many as splits.
+            examples: of the training data, for all members or for each.
+            seeds: of the order, as many.
             number: passes that were made before.
             on_progress: called with (steps done, steps of the epoch) between graph calls.
         """
-        recipe, examples = self._recipe, len(splits[0])
-        of_pass = tf.constant(number, tf.int64)
-        orders = [
-            self._order_of(tf.constant(seed, tf.int64), of_pass, examples_of(split))
-            for seed, split in zip(seeds, splits, strict=True)
-        ]
-        order = tuple(tf.stack(part) for part in zip(*orders, strict=True))
-        steps = splits[0].num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
+        recipe, count = self._recipe, examples[0].shape[1]
+        order = self._orders(tf.constant(seeds, tf.int64), tf.constant(number, tf.int64), examples)
+        steps = count // recipe.batch_size if recipe.drop_remainder else -(-count // recipe.batch_size)
         losses, correct, done = [], np.float32(0), 0
         while done < steps:
             calls = [tf.constant(n, tf.int64) for n in (seeds[0], number, done, steps)]
-            reached, loss, count = self._runs[len(splits) == 1](order, *calls)
+            reached, loss, hits = self._runs[len(seeds) == 1](order, *calls)
             losses.append(loss.numpy()[:, : int(reached) - done])
-            done, correct = int(reached), correct + count.numpy()
+            done, correct = int(reached), correct + hits.numpy()
             on_progress(done, steps)
         loss, data_loss = np.concatenate(losses, axis=1).astype(np.float64)
-        seen = min(steps * recipe.batch_size, examples)
+        seen = min(steps * recipe.batch_size, count)
         return Measures(loss, data_loss, np.asarray(correct / np.float32(seen)))
 
-    def validate(self, splits: Sequence[Split]) -> Measures:
-        """Loss and accuracy of the present weights on a split for all members, or one for each, of one size."""
-        examples = zip(*(examples_of(split) for split in splits), strict=True)
-        data_loss, penalty, correct = self._validate(tuple(tf.stack(part) for part in examples))
-        data_loss = data_loss.numpy() / len(splits[0])
-        return Measures(data_loss + penalty.numpy(), data_loss, correct.numpy() / np.float32(len(splits[0])))
+    def validate(self, examples: Examples) -> Measures:
+        """Loss and accuracy of the present weights on examples for all members, or for each."""
+        total, penalty, correct = self._validate(examples)
+        count = examples[0].shape[1]
+        data_loss = total.numpy() / count
+        return Measures(data_loss + penalty.numpy(), data_loss, correct.numpy() / np.float32(count))
+
+    def _stack(self, variable: keras.Variable) -> tf.Variable:
+        values = self._turned(variable, np.zeros([0, *variable.shape], variable.dtype))
+        return tf.Variable(values, shape=[None, *values.shape[1:]], trainable=False)
+
+    def _turned(self, variable: keras.Variable, values: np.ndarray) -> np.ndarray:
+        """All members' values of a variable as they are kept, or the reverse."""
+        return values.swapaxes(1, 2) if id(variable) in self._transposed else values
 
     def _read(self, variable: keras.Variable) -> tf.Tensor:
         return self._stacks[id(variable)].read_value()
@@ -195,6 +207,14 @@ class StackedProgram:
         slopes = {"l1": (tf.sign, 1.0), "l2": (tf.identity, 2.0)}
         parts = [(slopes[name], numbers[name, axes] * factor) for name in self._strengths]
         return tf.add_n([slope(weights) * (times * strength) for (slope, times), strength in parts])
+
+    def _order_of_each(self, seeds: tf.Tensor, number: tf.Tensor, examples: Examples) -> Examples:
+        """Examples in the order of a pass."""
+        column = tf.TensorSpec([None], tf.int32)
+        each = (seeds, *examples)
+        return tf.map_fn(
+            lambda one: self._batches.order(one[0], number, one[1:]), each, fn_output_signature=(column, column)
+        )
 
     def _epoch_of(self, shared: bool) -> Callable[..., Any]:
         """The function of an epoch's steps; it returns after a second at most."""
@@ -280,7 +300,7 @@ class StackedProgram:
         kept = drawn >= numbers["dropout", 3]
         return tf.where(kept, x * numbers["scale", 3], tf.zeros([], x.dtype))
 
-    def _validation(self, examples: tuple[tf.Tensor, tf.Tensor]) -> Any:
+    def _validation(self, examples: Examples) -> Any:
         numbers = self._read_numbers()
         members = tf.size(numbers["scale", 1])
         size = tf.shape(examples[0])[1]
@@ -303,6 +323,13 @@ class StackedProgram:
         return total, tf.zeros_like(total) if penalty is None else tf.cast(penalty, tf.float64), correct
 
 
+def examples_of_all(splits: Sequence[Split]) -> Examples:
+    """The examples of one split for all members, or of one for each, all of one size."""
+    made = {id(split): examples_of(split) for split in splits}
+    rows, labels = zip(*(made[id(split)] for split in splits), strict=True)
+    return tf.stack(rows), tf.stack(labels)
+
+
 def _two_at_least(members: Sequence[Any]) -> Sequence[Any]:
     return [*members, *members] if len(members) == 1 else members
 
@@ -310,8 +337,3 @@ def _two_at_least(members: Sequence[Any]) -> Sequence[Any]:
 def _with_axes(values: tf.Tensor, axes: int) -> tf.Tensor:
     """(M,) as (M, 1, ..., 1)."""
     return tf.reshape(values, [-1] + [1] * (axes - 1))
-
-
-def _stack(variable: keras.Variable) -> tf.Variable:
-    shape = tuple(variable.shape)
-    return tf.Variable(tf.zeros([0, *shape], variable.dtype), shape=[None, *shape], trainable=False)
