@@ -111,7 +111,7 @@ class SearchLoop:
                 running.append(group)
                 executor.submit(group)
                 for task in group:
-                    self.shown.started(task.number)
+                    self.shown.started(task.number, len(group))
             if not running:
                 return
             group, outcomes = executor.next_outcomes()

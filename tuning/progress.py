@@ -99,9 +99,9 @@ class SearchProgress:
             self._thread.join(timeout=1.0)
 
     @_harmless
-    def started(self, number: int) -> None:
-        """A trial starts, or starts again."""
-        self.status.started(number)
+    def started(self, number: int, together: int = 1) -> None:
+        """A trial starts, or starts again, as one of so many that train together."""
+        self.status.started(number, together)
         self._refresh()
 
     @_harmless

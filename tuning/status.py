@@ -27,11 +27,14 @@ class SearchStatus:
         self.running: dict[int, TrialProgress] = {}
         self._since: dict[int, float] = {}  # trial -> when it started
         self._durations: list[float] = []
-        self._workers = 1  # as many as ever ran at once
+        self._together: dict[
+            int, int
+        ] = {}  # trial -> how many train as one program with it; each takes a share of the time
+        self._workers = 1.0  # as many as ever worked at once
 
-    def started(self, number: int) -> None:
-        """A trial starts, or starts again."""
-        self._since[number] = time.monotonic()
+    def started(self, number: int, together: int = 1) -> None:
+        """A trial starts, or starts again, as one of so many that train together."""
+        self._since[number], self._together[number] = time.monotonic(), together
         self._put(TrialProgress(number, 0.0, 0.0))
 
     def advanced(self, progress: TrialProgress) -> None:
@@ -53,14 +56,16 @@ class SearchStatus:
         now, since = time.monotonic(), dict(self._since)
         running_trials = dict(self.running)  # copies: the live line asks from a thread of its own
         shares = {n: min(1.0, p.done / p.total) if p.total > 0 else 0.0 for n, p in running_trials.items()}
-        paces = {n: (now - since.get(n, now)) / share for n, share in shares.items() if share >= _TOLD}
+        sizes = {n: self._together.get(n, 1) for n in shares}
+        paces = {n: (now - since.get(n, now)) / share / sizes[n] for n, share in shares.items() if share >= _TOLD}
         known = [*self._durations, *paces.values()]
         if self.total is None or not known:
             return None
         mean = sum(known) / len(known)
         running = [paces.get(n, mean) * (1 - share) for n, share in shares.items()]
         waiting = max(0, self.total - self.done - len(running)) * mean
-        return max([(waiting + sum(running)) / self._workers, *running])
+        alone = [left for left, n in zip(running, shares, strict=True) if sizes[n] == 1]
+        return max([(waiting + sum(running)) / self._workers, *alone])
 
     def time_left(self) -> str:
         """The time left, `?` while nothing is known."""
@@ -85,7 +90,7 @@ class SearchStatus:
 
     def _put(self, progress: TrialProgress) -> None:
         self.running[progress.number] = progress
-        self._workers = max(self._workers, len(self.running))
+        self._workers = max(self._workers, sum(1 / self._together.get(number, 1) for number in self.running))
 
 
 def trial_line(record: dict[str, Any], *, objective: str, best: float | None, total: int | None) -> str:

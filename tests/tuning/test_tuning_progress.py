@@ -234,3 +234,15 @@ def test_a_real_terminal(tmp_path):
     assert b"a print of the user\r\n" in text
     assert text.count(b"\x1b[?25h") == text.count(b"\x1b[?25l") == 1
     assert text.rstrip().endswith(b"KeyboardInterrupt")
+
+
+def test_trials_that_train_together_share_the_time():
+    """64 ended in 0.02 s each; 64 more have just started, 512 wait: 576 shares are left, one group after the other."""
+    status = SearchStatus(total=640, done=0, failed=0, best=None)
+    for number in range(64):
+        status.started(number, 64)
+    for number in range(64):
+        status.finished({"number": number, "seconds": 0.02, "status": "completed"}, 0.5)
+    for number in range(64, 128):
+        status.started(number, 64)
+    assert status.seconds_left() == pytest.approx(576 * 0.02, rel=0.05)

@@ -69,15 +69,15 @@ class Network:
             return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(labels, logits.dtype), logits[..., 0])
 
-    def num_correct(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """(M,) how many of the B examples each member has right; float32."""
+    def hits(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """(M, B) 1 where a member has an example right, 0 where it has not; float32."""
         if self._kind in ("softmax", "logits"):
             predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         elif self._kind == "sigmoid":
             predicted = tf.cast(tf.sigmoid(logits[..., 0]) > 0.5, labels.dtype)
         else:
             predicted = tf.cast(logits[..., 0] > 0, labels.dtype)
-        return tf.reduce_sum(tf.cast(predicted == labels, tf.float32), axis=1)
+        return tf.cast(predicted == labels, tf.float32)
 
 
 def is_narrow(layer: keras.layers.Layer) -> bool:

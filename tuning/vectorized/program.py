@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import zoo.startup  # noqa: F401  (before Keras)
 
@@ -28,6 +28,7 @@ _VALIDATION_BATCH = 512
 _NUMBERS = ("dropout", "scale", "l1", "l2", "learning_rate", "momentum", "weight_decay")
 Examples = tuple[tf.Tensor, tf.Tensor]  # rows of the store and labels, each (1, N) for all members or (M, N)
 Numbers = Mapping[tuple[str, int], tf.Tensor]
+_PACKET = 8  # numbers that the processor may take at once
 _DRAWS = tf.int32.max - 1  # seeds of Keras's random numbers are taken modulo this
 
 
@@ -44,6 +45,19 @@ class Measures:
     loss: np.ndarray
     data_loss: np.ndarray
     accuracy: np.ndarray
+
+
+class _Batch(NamedTuple):
+    """Inputs (G, B, ...) and labels (G, B) of a batch, of which the first `count` count, as `mask` (B,) says."""
+
+    inputs: tf.Tensor
+    labels: tf.Tensor
+    mask: tf.Tensor
+    count: tf.Tensor
+
+    def sum(self, values: tf.Tensor) -> tf.Tensor:
+        """(M,) sums over the examples of (M, B)."""
+        return tf.reduce_sum(tf.where(self.mask, values, tf.zeros([], values.dtype)), axis=1)
 
 
 class StackedProgram:
@@ -229,11 +243,11 @@ class StackedProgram:
 
             def one_step(step: tf.Tensor, losses: tf.TensorArray, correct: tf.Tensor) -> Any:
                 start = tf.cast(step, tf.int32) * recipe.batch_size
-                rows, labels = (part[:, start : start + recipe.batch_size] for part in order)
-                inputs = scale(self._batches.inputs(rows), self._scaling)
+                batch = self._batch(order, start, recipe.batch_size)
                 if recipe.augment:
-                    inputs = augmented(inputs[0], recipe.augment, seed, epoch, step)[tf.newaxis]
-                loss, data_loss, hits = self._step(inputs, labels, numbers, shared)
+                    drawn = augmented(batch.inputs[0], recipe.augment, seed, epoch, step)
+                    batch = batch._replace(inputs=drawn[tf.newaxis])
+                loss, data_loss, hits = self._step(batch, numbers, shared)
                 losses = losses.write(tf.cast(step - first, tf.int32), tf.stack([loss, data_loss]))
                 return step + 1, losses, correct + hits
 
@@ -247,9 +261,19 @@ class StackedProgram:
 
         return run
 
-    def _step(
-        self, inputs: tf.Tensor, labels: tf.Tensor, numbers: Numbers, shared: bool
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _batch(self, examples: Examples, start: tf.Tensor, size: int) -> _Batch:
+        """The examples from `start` on, with as many more as make their number a multiple of `_PACKET`.
+
+        What is computed a packet at a time rounds otherwise in a rest at the end, which then is no member's.
+        """
+        rows, labels = (part[:, start : start + size] for part in examples)
+        count = tf.shape(rows)[1]
+        rest = [[0, 0], [0, tf.math.floormod(-count, _PACKET)]]
+        inputs = scale(self._batches.inputs(tf.pad(rows, rest)), self._scaling)
+        padded = tf.pad(labels, rest)
+        return _Batch(inputs, padded, tf.range(tf.shape(padded)[1]) < count, count)
+
+    def _step(self, batch: _Batch, numbers: Numbers, shared: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """A gradient step of all members; their losses with and without penalties, and how many they had right."""
         variables = self.model.trainable_variables
         weights = {id(variable): self._read(variable) for variable in variables}
@@ -262,9 +286,10 @@ class StackedProgram:
         with tf.GradientTape() as tape:
             tape.watch(list(weights.values()))
             logits = self._network.logits(
-                inputs, lambda v: weights[id(v)], lambda layer, x: self._drop_out(layer, x, numbers, shared)
+                batch.inputs, lambda v: weights[id(v)], lambda layer, x: self._drop_out(layer, x, numbers, shared)
             )
-            data_loss = tf.reduce_mean(self._network.losses(logits, labels), axis=1)
+            data_loss = batch.sum(self._network.losses(logits, batch.labels))
+            data_loss /= tf.cast(batch.count, data_loss.dtype)
         # Of the members' sum: a weight has a part in its own member's loss alone.
         gradients = tape.gradient(data_loss, list(weights.values()), output_gradients=rate if times_rate else None)
         penalty = self._penalties(numbers)
@@ -282,7 +307,7 @@ class StackedProgram:
         iterations = self._stacks[id(self.optimizer.iterations)]
         iterations.assign_add(tf.ones_like(iterations))
         loss = data_loss if penalty is None else data_loss + penalty
-        return loss, data_loss, self._network.num_correct(logits, labels)
+        return loss, data_loss, batch.sum(self._network.hits(logits, batch.labels))
 
     def _drop_out(self, layer: keras.layers.Dropout, x: tf.Tensor, numbers: Numbers, shared: bool) -> tf.Tensor:
         """As `zoo.training.live` has it for one model; members of one seed draw the same numbers."""
@@ -306,12 +331,10 @@ class StackedProgram:
         size = tf.shape(examples[0])[1]
 
         def one_batch(first: tf.Tensor, total: tf.Tensor, correct: tf.Tensor) -> Any:
-            rows, labels = (part[:, first : first + _VALIDATION_BATCH] for part in examples)
-            inputs = scale(self._batches.inputs(rows), self._scaling)
-            logits = self._network.logits(inputs, self._read)
-            losses = tf.cast(tf.reduce_mean(self._network.losses(logits, labels), axis=1), tf.float64)
-            total += losses * tf.cast(tf.shape(labels)[1], tf.float64)
-            return first + _VALIDATION_BATCH, total, correct + self._network.num_correct(logits, labels)
+            batch = self._batch(examples, first, _VALIDATION_BATCH)
+            logits = self._network.logits(batch.inputs, self._read)
+            total += tf.cast(batch.sum(self._network.losses(logits, batch.labels)), tf.float64)
+            return first + _VALIDATION_BATCH, total, correct + batch.sum(self._network.hits(logits, batch.labels))
 
         _, total, correct = tf.while_loop(
             lambda first, *_: first < size,

@@ -48,7 +48,9 @@ def make_update(name: str, optimizer: keras.Optimizer) -> Update:
     def adagrad(weight, slots, gradient, rate, momentum, step):  # type: ignore[no-untyped-def]
         (accumulator,) = slots
         total = accumulator.assign_add(tf.square(gradient))
-        weight.assign_sub(rate * (gradient * tf.math.rsqrt(total + tf.cast(optimizer.epsilon, total.dtype))))
+        root = tf.sqrt(total + tf.cast(optimizer.epsilon, total.dtype))
+        # The maximum changes nothing; without it the division becomes an approximate inverse root, which rounds by place.
+        weight.assign_sub(rate * gradient / tf.maximum(root, tf.zeros([], root.dtype)))
 
     def adam(weight, slots, gradient, rate, momentum, step):  # type: ignore[no-untyped-def]
         first, second = slots

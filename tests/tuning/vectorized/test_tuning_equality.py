@@ -183,17 +183,22 @@ def test_in_float32_over_100_steps(digits, tmp_path, model, optimizer, momentum,
             np.testing.assert_allclose(weights[variable.path], variable.numpy(), rtol=0, atol=1e-5)
 
 
-def test_a_member_is_bitwise_the_same_in_any_group(digits, tmp_path):
+@pytest.mark.parametrize(("optimizer", "momentum"), OPTIMIZERS)
+@pytest.mark.parametrize(("model", "fixed"), [("softmax", {}), ("mlp", {"units": [7], "num_layers": [2]})])
+def test_a_member_is_bitwise_the_same_in_any_group(digits, tmp_path, model, fixed, optimizer, momentum):
     """So it does not matter with whom a resumed search, or another worker, puts it together."""
-    recipe = zoo.Recipe(batch_size=32, epochs=2)
-    setting = setting_for("mlp", digits, recipe, dtype="float32", units=[8])
-    members = [{"dropout": 0.3, "l2": 1e-3, "learning_rate": 0.001 * (i + 1), "seed": i % 2} for i in range(7)]
-    runner, results = TrialRunner(setting), []
-    for i, group in enumerate(([0, 1, 2, 3, 4, 5, 6], [3], [5, 3], [3, 1, 5])):
+    recipe = zoo.Recipe(optimizer=optimizer, momentum=momentum, batch_size=19, epochs=2)
+    setting = setting_for(model, digits, recipe, dtype="float32", **fixed)
+    members = [{"l1": 1e-4, "l2": 1e-3, "learning_rate": 0.001 * (i + 1), "seed": i % 2} for i in range(7)]
+    if model == "mlp":
+        members = [{**member, "dropout": 0.1 * (i + 1)} for i, member in enumerate(members)]
+    runner, results = TrialRunner(setting), {}
+    for i, group in enumerate(([0, 1, 2, 3, 4, 5, 6], [3], [5, 3], [3, 1, 5], [6, 4, 2, 0, 1])):
         _, states = run_all(setting, [members[m] for m in group], tmp_path / str(i), together=True, runner=runner)
-        results.append(states[group.index(3)].arrays)
-    for others in results[1:]:
-        assert [name for name, array in results[0].items() if (others[name] != array).any()] == []
+        for member, state in zip(group, states, strict=True):
+            expected = results.setdefault(member, state.arrays)
+            different = [name for name, array in state.arrays.items() if (array != expected[name]).any()]
+            assert different == [], (group, member)
 
 
 @pytest.mark.parametrize("folds", [1, 3])
