@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tuning import progress, status
 from tuning.progress import SearchProgress
-from tuning.status import trial_line
+from tuning.status import SearchStatus, trial_line
 from tuning.task import TrialProgress
 
 
@@ -238,11 +238,11 @@ def test_a_real_terminal(tmp_path):
 
 def test_trials_that_train_together_share_the_time():
     """64 ended in 0.02 s each; 64 more have just started, 512 wait: 576 shares are left, one group after the other."""
-    status = SearchStatus(total=640, done=0, failed=0, best=None)
+    shown = SearchStatus(total=640, done=0, failed=0, best=None)
     for number in range(64):
-        status.started(number, 64)
+        shown.started(number, 64)
     for number in range(64):
-        status.finished({"number": number, "seconds": 0.02, "status": "completed"}, 0.5)
+        shown.finished({"number": number, "seconds": 0.02, "status": "completed"}, 0.5)
     for number in range(64, 128):
-        status.started(number, 64)
-    assert status.seconds_left() == pytest.approx(576 * 0.02, rel=0.05)
+        shown.started(number, 64)
+    assert shown.seconds_left() == pytest.approx(576 * 0.02, rel=0.05)
