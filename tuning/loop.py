@@ -10,7 +10,7 @@ from tuning.checkpoints import Checkpoints, best_of
 from tuning.executors import Executor
 from tuning.journal import Journal, as_plain
 from tuning.progress import SearchProgress
-from tuning.task import TrialOutcome, TrialTask
+from tuning.task import TrialOutcome, TrialTask, epochs_of
 from tuning.vectorized.grouping import MOST_MEMBERS, can_stack, group_key, keys_of_groups
 from zoo.errors import ZooError
 
@@ -149,10 +149,8 @@ class SearchLoop:
 
     def _planned_epochs(self) -> int:
         """Epochs of the trials that were asked for and have not ended."""
-        runs, each = self.setting.folds * self.setting.repeats, self.setting.recipe.epochs
-        asked = [trial.hyperparameters.values for trial in self.asked.values()]
-        ends = [(v.get("tuner/epochs") or each) - v.get("tuner/initial_epoch", 0) for v in asked]
-        return runs * sum(ends)
+        runs = self.setting.folds * self.setting.repeats
+        return runs * sum(epochs_of(self.setting, trial.hyperparameters) for trial in self.asked.values())
 
     def _ask_ahead(self) -> list[TrialTask]:
         """The next trial, or as many as may train together where that changes nothing for the oracle; none if there is none.
@@ -183,7 +181,8 @@ class SearchLoop:
             return []
         key = self._keys.get(waiting[0].number)
         alike = [task for task in waiting if key is not None and self._keys.get(task.number) == key] or waiting[:1]
-        group = alike[: -(-len(alike) // workers)]
+        most = max(1, MOST_MEMBERS // (self.setting.folds * self.setting.repeats))  # their results wait for each other
+        group = alike[: min(most, -(-len(alike) // workers))]
         waiting[:] = [task for task in waiting if task not in group]
         threshold = self.checkpoints.threshold(self.journal.trials)
         return [dataclasses.replace(task, better_than=threshold, together=key is not None) for task in group]

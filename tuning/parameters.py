@@ -70,6 +70,8 @@ def named_sets(name: str, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     Raises:
         UsageError: no labels, a label that is no text, a set that is no dictionary, or a value that is not plain.
     """
+    if name.startswith("tuner/"):
+        raise UsageError(f"names that begin with tuner/ are Keras Tuner's own. Received: {name!r}")
     if not given or not all(isinstance(k, str) and isinstance(v, Mapping) and v for k, v in given.items()):
         raise UsageError(f"{name} must be a dictionary of named sets, label -> {{name: value}}. Received: {given!r}")
     sets = {label: {inner: _plain(value) for inner, value in one.items()} for label, one in given.items()}

@@ -98,6 +98,7 @@ class ProgramRun:
     Attributes:
         records: what is kept of its epochs.
         phase: its training.
+        saver: saves its state.
         callbacks: what follows it, in this order, beside the phase's own.
     """
 
@@ -110,8 +111,8 @@ class ProgramRun:
         self.phase = PhaseRun(program, run.data, recipe, self.records, state=state)
         watch = Watch(objective, run.on_epochs, len(self.records.epochs))
         self.phase.on_progress.append(watch.after_steps)
-        saver = self.phase.saver(run.state, self.seconds, pause_at=run.epochs if run.keep_state else None)
-        self.callbacks: list[keras.callbacks.Callback] = [watch, saver]
+        self.saver = self.phase.saver(run.state, self.seconds, pause_at=run.epochs if run.keep_state else None)
+        self.callbacks: list[keras.callbacks.Callback] = [watch, self.saver]
         run.on_epochs(len(self.records.epochs), None)
         if self.phase.is_over and run.keep_state and state is not None:
             state.save(run.state)  # patience ran out before the pause: there is nothing to run

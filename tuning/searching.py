@@ -82,7 +82,7 @@ def search(
         executor: where trials run: "inline" (in this process), "processes" (local workers) or "ray" (a Ray cluster).
         workers: trials at once. Grid and random searches ask for the same trials with any number, as do halving, Hyperband,
             genetic and swarm; a Bayesian one knows less when it asks.
-        address: of a Ray cluster, e.g. "ray://host:10001"; `None` starts one on this machine.
+        address: of a Ray cluster, e.g. "host:6379"; `None` starts one on this machine.
         directory: the search's folder: `journal.jsonl`, `models/`, `trials.csv`, `runs.csv`, `epochs.csv`, `result.json`.
         seed: of the oracle, 0 or more; the training's is `recipe.seed`.
         verbose: whether to show progress.
@@ -101,12 +101,8 @@ def search(
         oracles.check_method(method)
         max_trials = DEFAULT_TRIALS if max_trials is None and method not in _ENDING else max_trials
     check_executor(executor, workers=workers, address=address)
-    counts: dict[str, float | None] = {
-        "max_trials": max_trials,
-        "max_epochs": max_epochs,
-        "max_total_epochs": max_total_epochs,
-    }
-    counts |= {"max_seconds": max_seconds, "folds": folds, "repeats": repeats, "keep_best": keep_best}
+    counts: dict[str, float | None] = {"max_trials": max_trials, "max_epochs": max_epochs, "max_seconds": max_seconds}
+    counts |= {"max_total_epochs": max_total_epochs, "folds": folds, "repeats": repeats, "keep_best": keep_best}
     for name, value in counts.items():
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be positive. Received: {name}={value}")
@@ -114,7 +110,6 @@ def search(
     from tuning.plan import RUNGS, make_plan
 
     budget = Budget(max_trials, max_total_epochs, max_seconds)
-
     max_epochs = DEFAULT_EPOCHS if method in RUNGS and max_epochs is None else max_epochs
     planned = make_plan(
         model,

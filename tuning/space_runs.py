@@ -34,6 +34,7 @@ class SpaceRunner:
     def __init__(self, setting: Setting) -> None:
         self._setting, self._space = setting, setting.hypermodel
         self._programs = Programs(self._space)
+        self._keeps_models = setting.folds * setting.repeats == 1
 
     @property
     def signatures(self) -> int:
@@ -84,7 +85,8 @@ class SpaceRunner:
                 alike = [i for i, pair in enumerate(zip(members, under_way, strict=True)) if same_kind(*pair) == kind]
                 train_together(program, [members[i] for i in alike], [under_way[i] for i in alike])
             for place, member, going in zip(places, members, under_way, strict=True):
-                results[place] = going.result(first_epoch, self._maker(*chosen[place], member.model))
+                weights = member.model.get_weights() if self._keeps_models else []
+                results[place] = going.result(first_epoch, self._maker(*chosen[place], lambda w=weights: w))
         return [results[place] for place in range(len(runs))]
 
     def close(self) -> None:
@@ -98,17 +100,17 @@ class SpaceRunner:
         check_fit(program.model, run.data, [recipe])
         going = ProgramRun(program, run, recipe, self._setting.objective, lambda: time.monotonic() - started)
         going.phase.fit(going.callbacks, until=run.epochs)
-        return going.result(first_epoch, self._maker(options, recipe, program.model))
+        return going.result(first_epoch, self._maker(options, recipe, program.model.get_weights))
 
     def _choose(self, hp: keras_tuner.HyperParameters, run: Run) -> tuple[dict[str, Any], Recipe]:
         options, recipe = self._space.choose(hp)
         # Where trials are paused at rungs, they stop somewhere on one schedule.
         return options, dataclasses.replace(recipe, epochs=self._setting.max_epochs or run.epochs, seed=run.seed)
 
-    def _maker(self, options: dict[str, Any], recipe: Recipe, trained: Any) -> Any:
+    def _maker(self, options: dict[str, Any], recipe: Recipe, weights: Any) -> Any:
         def make_model() -> keras.Model:
             stock = self._build(options, recipe)
-            stock.set_weights(trained.get_weights())
+            stock.set_weights(weights())
             zoo.compile_model(stock, recipe, steps_per_epoch=1)
             stock.optimizer.build(stock.trainable_variables)  # else Keras warns when it loads the model
             return stock

@@ -88,7 +88,10 @@ class ModelSpace(keras_tuner.HyperModel):
         fields = [field.name for field in dataclasses.fields(Recipe)]
         self.named = {name: named_sets(name, what) for name, what in given.items() if isinstance(what, Mapping)}
         plain = [name for name in given if name not in self.named]
-        chosen = [plain, *({inner for one in sets.values() for inner in one} for sets in self.named.values())]
+        chosen = [
+            plain,
+            *(dict.fromkeys(inner for one in sets.values() for inner in one) for sets in self.named.values()),
+        ]
         names = [name for group in chosen for name in group]
         for name in names:
             if name not in options and name not in fields:

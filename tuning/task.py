@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuning.parameters import expanded
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -118,6 +119,15 @@ class TrialProgress:
     done: float
     total: float
     score: float | None = None
+
+
+def epochs_of(setting: Setting, hyperparameters: Any) -> int:
+    """Epochs that one run of a trial takes, those of the trial that it continues left out."""
+    values = hyperparameters.values
+    if values.get("tuner/epochs"):
+        return int(values["tuner/epochs"]) - int(values.get("tuner/initial_epoch", 0))
+    named = getattr(setting.hypermodel, "named", {})
+    return int(expanded(values, named).get("epochs", setting.recipe.epochs))
 
 
 def model_path(folder: str | os.PathLike[str], number: int) -> Path:

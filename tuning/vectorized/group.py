@@ -12,8 +12,9 @@ import zoo.startup  # noqa: F401  (before Keras)
 import numpy as np
 
 from tuning.runs import ProgramRun
+from tuning.vectorized.batches import Examples, examples_of_all
 from tuning.vectorized.members import Member
-from tuning.vectorized.program import Examples, Measures, StackedProgram, examples_of_all
+from tuning.vectorized.program import Measures, StackedProgram
 
 
 def train_together(program: StackedProgram, members: Sequence[Member], runs: Sequence[ProgramRun]) -> None:
@@ -46,6 +47,8 @@ class _Group:
         is_shared = all(m.data is first.data and m.recipe.seed == first.recipe.seed for m in members)
         self._sharing = slice(1) if is_shared else slice(None)
         self._callbacks = [run.phase.callbacks(run.callbacks) for run in runs]
+        for run in runs:
+            run.saver.sharing = len(runs)
         self._validated: Measures | None = None
         self._kept_examples: dict[str, Examples] = {}
         for member, callbacks in zip(members, self._callbacks, strict=True):
@@ -76,7 +79,7 @@ class _Group:
             member.take(place, weights, slots)
             member.recorder.losses = np.stack([measures.loss[:, place], measures.data_loss[:, place]], axis=1)
             logs = {"loss": float(losses[place]), "accuracy": float(measures.accuracy[place])}
-            if place == 0 and member.validator is not None:
+            if place == 0 and member.validator is not None and (self._epoch + 1) % member.recipe.validation_freq == 0:
                 self._measured()  # in this epoch's time
             share = (time.monotonic() - started) / count
             member.seconds += share

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning.vectorized.updates import OPTIMIZERS
-from zoo.errors import UsageError
 from zoo.models.mlp import layer_widths
 from zoo.training.live import OPTIONS, live_numbers, structure
 from zoo.training.recipe import Recipe
@@ -45,7 +44,9 @@ def stacks(setting: Setting, options: Mapping[str, Any], recipe: Recipe) -> bool
 def can_stack(setting: Setting) -> bool:
     """Whether there may be structures in a search for which `stacks` holds."""
     name = getattr(setting.hypermodel, "model_name", None)
-    return setting.stacked and name in MODELS and setting.data.train.store is not None
+    data = setting.data
+    in_memory = data.train.store is not None and (data.validation is None or data.validation.store is not None)
+    return setting.stacked and name in MODELS and in_memory
 
 
 def group_key(setting: Setting, task: TrialTask) -> str | None:
@@ -61,8 +62,8 @@ def group_key(setting: Setting, task: TrialTask) -> str | None:
         live_numbers(options, recipe)
         if not stacks(setting, options, recipe):
             return None
-    except UsageError:
-        return None  # it will fail by itself
+    except Exception:
+        return None  # it will fail by itself, and say why
     live = [name for name in OPTIONS if name in options]
     return json.dumps([structure(options, recipe, live=live), task.initial_epoch], sort_keys=True, default=repr)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
@@ -12,11 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tuning.vectorized.batches import Batch, Examples, StackedBatches
 from tuning.vectorized.network import Network, is_narrow
 from tuning.vectorized.updates import TIMES_RATE, make_update, slots_of
 from zoo.data.augment import augmented
-from zoo.data.pipeline import MemoryBatches, examples_of, scale
-from zoo.data.split import Split
 from zoo.data.splits import DataSplits
 from zoo.training.compiling import compile_model
 from zoo.training.epochs import OnProgress
@@ -26,9 +25,7 @@ from zoo.training.recipe import Recipe
 _LONGEST_CALL = 1.0  # seconds; between two graph calls a signal is heard
 _VALIDATION_BATCH = 512
 _NUMBERS = ("dropout", "scale", "l1", "l2", "learning_rate", "momentum", "weight_decay")
-Examples = tuple[tf.Tensor, tf.Tensor]  # rows of the store and labels, each (1, N) for all members or (M, N)
 Numbers = Mapping[tuple[str, int], tf.Tensor]
-_PACKET = 8  # numbers that the processor may take at once
 _DRAWS = tf.int32.max - 1  # seeds of Keras's random numbers are taken modulo this
 
 
@@ -47,19 +44,6 @@ class Measures:
     accuracy: np.ndarray
 
 
-class _Batch(NamedTuple):
-    """Inputs (G, B, ...) and labels (G, B) of a batch, of which the first `count` count, as `mask` (B,) says."""
-
-    inputs: tf.Tensor
-    labels: tf.Tensor
-    mask: tf.Tensor
-    count: tf.Tensor
-
-    def sum(self, values: tf.Tensor) -> tf.Tensor:
-        """(M,) sums over the examples of (M, B)."""
-        return tf.reduce_sum(tf.where(self.mask, values, tf.zeros([], values.dtype)), axis=1)
-
-
 class StackedProgram:
     """Members of one structure as one program.
 
@@ -69,13 +53,13 @@ class StackedProgram:
     Args:
         model: a built Keras model of the structure, for which `network.is_chain` holds. It is compiled, and its weights
             are of no interest.
-        data: with the store that all members' data are of.
+        data: with the stores that all members' data are of.
         recipe: of the structure.
         strengths: "l1", "l2", both or none: the penalties that members may have.
     """
 
     def __init__(self, model: keras.Model, data: DataSplits, recipe: Recipe, *, strengths: Sequence[str]) -> None:
-        self.model, self._recipe, self._scaling, self._strengths = model, recipe, data.train.scaling, strengths
+        self.model, self._recipe, self._strengths = model, recipe, strengths
         steps = data.train.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
         compile_model(model, unscaled(recipe), steps_per_epoch=steps)
         optimizer = self.optimizer = model.optimizer
@@ -91,13 +75,13 @@ class StackedProgram:
         self._transposed = narrow.union(id(slot) for v, of_v in slots if id(v) in narrow for slot in of_v)
         self._stacks = {id(v): self._stack(v) for v in (*model.variables, *optimizer.variables)}
         self._numbers = {name: tf.Variable(np.zeros(0), shape=[None], trainable=False) for name in _NUMBERS}
-        self._batches = MemoryBatches(
-            data.train, recipe.batch_size, shuffle=recipe.shuffle, drop_remainder=recipe.drop_remainder
-        )
+        self._batches = StackedBatches(data.train, recipe.batch_size, shuffle=recipe.shuffle)
+        if data.validation:
+            self._validation_batches = StackedBatches(data.validation, _VALIDATION_BATCH)
         number = tf.TensorSpec([], tf.int64)
         rows = tf.TensorSpec([None, None], tf.int32)
         self._orders = tf.function(
-            self._order_of_each,
+            self._batches.orders,
             autograph=False,
             input_signature=[tf.TensorSpec([None], tf.int64), number, (rows, rows)],
         )
@@ -222,14 +206,6 @@ class StackedProgram:
         parts = [(slopes[name], numbers[name, axes] * factor) for name in self._strengths]
         return tf.add_n([slope(weights) * (times * strength) for (slope, times), strength in parts])
 
-    def _order_of_each(self, seeds: tf.Tensor, number: tf.Tensor, examples: Examples) -> Examples:
-        """Examples in the order of a pass."""
-        column = tf.TensorSpec([None], tf.int32)
-        each = (seeds, *examples)
-        return tf.map_fn(
-            lambda one: self._batches.order(one[0], number, one[1:]), each, fn_output_signature=(column, column)
-        )
-
     def _epoch_of(self, shared: bool) -> Callable[..., Any]:
         """The function of an epoch's steps; it returns after a second at most."""
         recipe = self._recipe
@@ -242,11 +218,11 @@ class StackedProgram:
             losses = tf.TensorArray(dtype, size=tf.cast(last - first, tf.int32), element_shape=[2, None])
 
             def one_step(step: tf.Tensor, losses: tf.TensorArray, correct: tf.Tensor) -> Any:
-                start = tf.cast(step, tf.int32) * recipe.batch_size
-                batch = self._batch(order, start, recipe.batch_size)
-                if recipe.augment:
-                    drawn = augmented(batch.inputs[0], recipe.augment, seed, epoch, step)
-                    batch = batch._replace(inputs=drawn[tf.newaxis])
+                batch = self._batches.batch(
+                    order,
+                    tf.cast(step, tf.int32) * recipe.batch_size,
+                    (lambda x: augmented(x, recipe.augment, seed, epoch, step)) if recipe.augment else None,
+                )
                 loss, data_loss, hits = self._step(batch, numbers, shared)
                 losses = losses.write(tf.cast(step - first, tf.int32), tf.stack([loss, data_loss]))
                 return step + 1, losses, correct + hits
@@ -261,19 +237,7 @@ class StackedProgram:
 
         return run
 
-    def _batch(self, examples: Examples, start: tf.Tensor, size: int) -> _Batch:
-        """The examples from `start` on, with as many more as make their number a multiple of `_PACKET`.
-
-        What is computed a packet at a time rounds otherwise in a rest at the end, which then is no member's.
-        """
-        rows, labels = (part[:, start : start + size] for part in examples)
-        count = tf.shape(rows)[1]
-        rest = [[0, 0], [0, tf.math.floormod(-count, _PACKET)]]
-        inputs = scale(self._batches.inputs(tf.pad(rows, rest)), self._scaling)
-        padded = tf.pad(labels, rest)
-        return _Batch(inputs, padded, tf.range(tf.shape(padded)[1]) < count, count)
-
-    def _step(self, batch: _Batch, numbers: Numbers, shared: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _step(self, batch: Batch, numbers: Numbers, shared: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """A gradient step of all members; their losses with and without penalties, and how many they had right."""
         variables = self.model.trainable_variables
         weights = {id(variable): self._read(variable) for variable in variables}
@@ -331,7 +295,7 @@ class StackedProgram:
         size = tf.shape(examples[0])[1]
 
         def one_batch(first: tf.Tensor, total: tf.Tensor, correct: tf.Tensor) -> Any:
-            batch = self._batch(examples, first, _VALIDATION_BATCH)
+            batch = self._validation_batches.batch(examples, first)
             logits = self._network.logits(batch.inputs, self._read)
             total += tf.cast(batch.sum(self._network.losses(logits, batch.labels)), tf.float64)
             return first + _VALIDATION_BATCH, total, correct + batch.sum(self._network.hits(logits, batch.labels))
@@ -344,13 +308,6 @@ class StackedProgram:
         )
         penalty = self._penalties(numbers)
         return total, tf.zeros_like(total) if penalty is None else tf.cast(penalty, tf.float64), correct
-
-
-def examples_of_all(splits: Sequence[Split]) -> Examples:
-    """The examples of one split for all members, or of one for each, all of one size."""
-    made = {id(split): examples_of(split) for split in splits}
-    rows, labels = zip(*(made[id(split)] for split in splits), strict=True)
-    return tf.stack(rows), tf.stack(labels)
 
 
 def _two_at_least(members: Sequence[Any]) -> Sequence[Any]:

@@ -33,7 +33,9 @@ def spread(samples: np.ndarray) -> np.ndarray:
 
 
 def mean_intervals(samples: np.ndarray, *, confidence: float, method: str, folds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper bounds of the mean of each column; NaN for a single row, the mean itself where all are equal.
+    """Lower and upper bounds of the mean of each column; NaN where nothing says how much they vary.
+
+    That is so for a single row, and where all numbers are equal: a few accuracies on few examples often are.
 
     Args:
         samples: (n, m), one row a unit.
@@ -46,8 +48,9 @@ def mean_intervals(samples: np.ndarray, *, confidence: float, method: str, folds
         return deviations, deviations
     if method == "t":
         half = stats.t.ppf((1 + confidence) / 2, len(samples) - 1) * standard_errors(samples, folds)
+        half = np.where(deviations == 0, np.nan, half)
         return means - half, means + half
-    bounds = np.stack([means, means])
+    bounds = np.full((2, len(means)), np.nan)
     for j in np.flatnonzero(deviations > 0):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a degenerate sample: its bounds are NaN, which says it
@@ -61,8 +64,8 @@ def mean_intervals(samples: np.ndarray, *, confidence: float, method: str, folds
 def zero_mean_p_values(differences: np.ndarray, *, method: str, folds: int) -> np.ndarray:
     """Two-sided p values of the paired test that the mean of each column is 0; NaN for a single row.
 
-    Differences that are all 0 have p = 1. Differences that are all the same and not 0 have p = 0 by the t test, because
-    their spread is 0, and 2 / 2^n by the sign flips.
+    Differences that are all 0 have p = 1. Differences that are all the same and not 0 have 2 / 2^n, that of the sign flips,
+    by the t test too: their spread of 0 says that accuracies come in steps, not that there is no noise.
 
     Args:
         differences: (n, m), one row a unit.
@@ -76,7 +79,8 @@ def zero_mean_p_values(differences: np.ndarray, *, method: str, folds: int) -> n
     if method == "t":
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(means) / standard_errors(differences, folds)
-        return np.where(means == 0, 1.0, 2 * stats.t.sf(t, len(differences) - 1))
+        p = np.where(spread(differences) == 0, 2.0 ** (1 - len(differences)), 2 * stats.t.sf(t, len(differences) - 1))
+        return np.where(means == 0, 1.0, p)
     return np.array([1.0 if m == 0 else _flip_p_value(column) for m, column in zip(means, differences.T, strict=True)])
 
 

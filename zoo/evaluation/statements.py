@@ -22,7 +22,8 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
     if n == 1:
         told = [f"{lead}.", "One run a group does not tell groups apart: repeat them with other seeds."]
     else:
-        lead += f" ({percent} interval {number(best['low'])} to {number(best['high'])}, n = {n})."
+        interval = f"{percent} interval {number(best['low'])} to {number(best['high'])}, "
+        lead += f" ({interval if best['low'] <= best['high'] else ''}n = {n})."  # none where all scores are equal
         told = [lead, indistinguishable_sentence(groups["group"].tolist(), comparison.indistinguishable)]
         told += _worse_sentences(comparison)
     if comparison.folds > 1:
@@ -30,8 +31,11 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
             "Intervals and p values allow for the overlap of the folds' training data (Nadeau and Bengio, 2003)."
         )
     smallest = 2 / 2**n
-    if comparison.interval == "bootstrap" and n > 1 and smallest >= 1 - comparison.confidence:
-        told.append(f"With {n} units the test by sign flips cannot give p below {smallest:.2g}: it shows nothing here.")
+    if comparison.interval == "bootstrap" and n > 1 and smallest * (len(groups) - 1) >= 1 - comparison.confidence:
+        told.append(
+            f"With {n} units the test by sign flips cannot give p below {smallest:.2g} before Holm's correction: it shows "
+            "nothing here."
+        )
     if comparison.left_out:
         was = "unit was" if comparison.left_out == 1 else "units were"
         told.append(f"{comparison.left_out} {was} left out, because not every group has a score there.")
@@ -72,5 +76,6 @@ def _worse_sentences(comparison: Comparison) -> list[str]:
 def _amount(row: pd.Series, comparison: Comparison) -> str:
     ends = row["difference_low"], row["difference_high"]
     low, high = (-ends[1], -ends[0]) if comparison.direction == "max" else ends
-    size = f"{abs(row['difference']):#.2g} ({low:#.2g} to {high:#.2g})"
+    interval = f" ({low:#.2g} to {high:#.2g})" if low <= high else ""
+    size = f"{abs(row['difference']):#.2g}{interval}"
     return f"{size}, {p_value(row['p_holm'])} after Holm's correction"

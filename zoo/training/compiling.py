@@ -49,7 +49,7 @@ def compile_model(model: keras.Model, recipe: Recipe, *, steps_per_epoch: int, s
 
 def make_optimizer(recipe: Recipe, total_steps: int) -> keras.Optimizer:
     """The Keras optimizer of a recipe; `total_steps` is what schedules run over."""
-    rate, decay, momentum = make_schedule(recipe, total_steps), recipe.weight_decay, float(recipe.momentum)
+    rate, decay, momentum = make_schedule(recipe, total_steps), recipe.decay, float(recipe.momentum)
     match recipe.optimizer:
         case "sgd":
             return keras.optimizers.SGD(rate, momentum=momentum, weight_decay=decay)
@@ -62,7 +62,7 @@ def make_optimizer(recipe: Recipe, total_steps: int) -> keras.Optimizer:
         case "adam":
             return keras.optimizers.Adam(rate, weight_decay=decay)
         case "adamw":
-            return keras.optimizers.AdamW(rate, weight_decay=0.004 if decay is None else decay)
+            return keras.optimizers.AdamW(rate, weight_decay=decay)
     raise AssertionError(recipe.optimizer)
 
 

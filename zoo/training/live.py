@@ -107,7 +107,7 @@ def live_numbers(options: Mapping[str, Any], recipe: Recipe) -> dict[str, float]
     penalty(options.get("l1", 0.0), options.get("l2", 0.0))  # raises for what is no strength
     values = {name: float(options.get(name, 0.0)) for name in OPTIONS}
     values |= {"learning_rate": float(recipe.learning_rate), "momentum": float(recipe.momentum)}
-    return values | {"weight_decay": recipe.weight_decay or 0.0, "scale": 1 / (1 - values["dropout"])}
+    return values | {"weight_decay": recipe.decay or 0.0, "scale": 1 / (1 - values["dropout"])}
 
 
 def structure(options: Mapping[str, Any], recipe: Recipe, *, live: Collection[str]) -> dict[str, Any]:

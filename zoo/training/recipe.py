@@ -104,6 +104,11 @@ class Recipe:
                 raise UsageError(f"trainable must be a name or names of layers. Received: trainable={self.trainable!r}")
             object.__setattr__(self, "trainable", tuple(self.trainable))
 
+    @property
+    def decay(self) -> float | None:
+        """The weight decay with Keras's default; `None` where there is none."""
+        return 0.004 if self.optimizer == "adamw" and self.weight_decay is None else self.weight_decay
+
     def as_config(self) -> dict[str, Any]:
         """The values as JSON takes them; `Recipe(**config)` is the same recipe."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}

@@ -133,7 +133,12 @@ class StateSaver(keras.callbacks.Callback):
         path: the file.
         take: gives the state.
         pause_at: save also when this many epochs are done, or when training stops before.
+
+    Attributes:
+        sharing: how many trainings save one after the other, in the share of the time that saving may take.
     """
+
+    sharing = 1
 
     def __init__(self, path: Path, take: Callable[[], State], *, pause_at: int | None = None) -> None:
         super().__init__()
@@ -158,4 +163,4 @@ class StateSaver(keras.callbacks.Callback):
         started = time.monotonic()
         self._take().save(self._path)
         self._saved = time.monotonic()
-        self._interval = max(_SAVE_EVERY, (self._saved - started) / _SHARE)
+        self._interval = max(_SAVE_EVERY, self.sharing * (self._saved - started) / _SHARE)

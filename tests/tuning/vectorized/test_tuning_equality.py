@@ -105,7 +105,7 @@ def groups(draw):
         learning_rate=RATES[optimizer],
         batch_size=draw(st.sampled_from([16, 50, 61])),
         schedule=draw(st.sampled_from([None, None, "cosine"])),
-        weight_decay=draw(st.sampled_from([None, 0.01])) if optimizer != "adamw" else 0.01,
+        weight_decay=draw(st.sampled_from([None, 0.01])),
         shuffle=draw(st.booleans()),
         drop_remainder=draw(st.booleans()),
         patience=draw(st.sampled_from([None, 1])),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import tensorflow as tf
@@ -14,6 +17,7 @@ from tuning.task import Setting
 from tuning.trial import TrialRunner
 from tuning.vectorized import grouping
 from tuning.vectorized.network import is_chain
+from tuning.vectorized.program import StackedProgram
 
 RECIPE = zoo.Recipe(epochs=2, batch_size=32)
 GRID = {"l2": [0.0, 1e-3, 1e-2], "learning_rate": [0.003, 0.03]}
@@ -154,6 +158,61 @@ def test_named_sets(digits, tmp_path, sizes):
     with pytest.raises(zoo.UsageError, match=r"named\.optimizer\.sgd\.learning_rate was 0.1 and is 0.2"):
         optimizers["sgd"]["learning_rate"] = 0.2
         search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=4)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "test images"])
+def test_validation_data_of_their_own(tmp_path, sizes, monkeypatch, kind):
+    """They are in another store than the training data."""
+    data = zoo.load_dataset("digits", validation="test")
+    if kind == "arrays":
+        inputs = data.train.store.array[data.train.rows] / 16.0
+        kept = data.validation.store.array[data.validation.rows] / 255.0
+        given = inputs[:100].astype("float32"), data.train.labels[:100]
+        own = kept[:300].astype("float32"), data.validation.labels[:300]
+        data = zoo.DataSplits.from_arrays(given, validation=own)
+    assert data.train.store is not data.validation.store
+    together = search("softmax", data, tmp_path / "together", values=GRID)
+    assert sizes == [6]
+    monkeypatch.setattr(grouping, "MODELS", ())
+    assert plain(together) == plain(search("softmax", data, tmp_path / "alone", values=GRID))
+
+
+def test_named_sets_resume_in_another_process(digits, tmp_path):
+    sets = {"a": {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1}, "b": {"batch_size": 64, "epochs": 1}}
+    fields = []
+    for seed in ("1", "2"):
+        code = f"import tuning; print(tuning.space('softmax', (8, 8, 1), 10, values={{'set': {sets}}}).recipe_fields)"
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        fields.append(
+            subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout
+        )
+    assert fields[0] == fields[1]
+
+
+@pytest.mark.parametrize("values", [{"epochs": [3]}, {"length": {"long": {"epochs": 3}}}])
+def test_epochs_among_the_values_count(digits, tmp_path, values):
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    values = {**values, "learning_rate": [0.01 * (i + 1) for i in range(20)]}
+    result = search("softmax", digits, tmp_path, values=values, recipe=recipe, max_total_epochs=9)
+    assert list(result.table["epochs"]) == [3, 3, 3]
+
+
+def test_a_value_of_a_wrong_type_fails_alone(digits, tmp_path, sizes):
+    result = search("mlp", digits, tmp_path, values={"parameter_budget": ["x", 10_000]})
+    assert list(result.table["status"]) == ["failed", "completed"]
+
+
+def test_validations_are_as_rare_as_asked(digits, tmp_path, monkeypatch):
+    calls, stock = [], StackedProgram.validate
+    monkeypatch.setattr(StackedProgram, "validate", lambda *args: (calls.append(1), stock(*args))[1])
+    recipe = dataclasses.replace(RECIPE, epochs=7, validation_freq=3)
+    search("softmax", digits, tmp_path, values=GRID, recipe=recipe)
+    assert len(calls) == 3  # after 3 and 6 epochs, and of the last weights
+
+
+def test_many_runs_of_a_trial_bound_a_group(digits, tmp_path, sizes):
+    search("softmax", digits, tmp_path, values={"learning_rate": [0.01 * (i + 1) for i in range(5)]}, repeats=20)
+    assert sizes == [3, 2]
 
 
 def test_the_memory_bounds_a_group(digits, monkeypatch):
