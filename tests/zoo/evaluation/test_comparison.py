@@ -233,7 +233,7 @@ def test_a_constant_difference(interval):
 
 
 @pytest.mark.parametrize(("groups", "runs"), [(2, 2), (6, 2), (6, 3), (6, 5)])
-def test_equal_groups_are_rarely_told_apart(groups, runs):
+def test_equal_groups_of_few_examples_are_rarely_told_apart(groups, runs):
     """Accuracies of 180 examples, with noise of 1.5 of them."""
     random = np.random.default_rng(0)
     count = 0
