@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any, cast
@@ -71,22 +72,19 @@ class SpaceRunner:
         program, weights_of = self._programs.stacked(*chosen[0], runs[0].data)
         results: dict[int, RunResult] = {}
         for places in batches_of_runs(program, [recipe for _, recipe in chosen], runs):
-            members, under_way = [], []
+            begun = []
             for place in places:
-                (options, recipe), run = chosen[place], runs[place]
-                check_fit(program.model, run.data, [recipe])
-                member = Member(program, weights_of(recipe.seed), options, recipe, run.data)
-                members.append(member)
-                as_program = cast("Program", member)  # what is asked of one, a member has too
-                under_way.append(
-                    ProgramRun(as_program, run, recipe, self._setting.objective, lambda m=member: m.seconds)  # type: ignore[misc]
-                )
-            for kind in dict.fromkeys(map(same_kind, members, under_way)):  # killed searches leave several
-                alike = [i for i, pair in enumerate(zip(members, under_way, strict=True)) if same_kind(*pair) == kind]
-                train_together(program, [members[i] for i in alike], [under_way[i] for i in alike])
-            for place, member, going in zip(places, members, under_way, strict=True):
+                options, recipe = chosen[place]
+                member = Member(program, weights_of(recipe.seed), options, recipe, runs[place].data)
+                check_fit(program.model, runs[place].data, [recipe])
+                begun.append((member, self._begin(member, runs[place])))
+            for kind in dict.fromkeys(same_kind(*pair) for pair in begun):  # killed searches leave several
+                train_together(program, [pair for pair in begun if same_kind(*pair) == kind])
+            for place, (member, going) in zip(places, begun, strict=True):
                 weights = member.model.get_weights() if self._keeps_models else []
-                results[place] = going.result(first_epoch, self._maker(*chosen[place], lambda w=weights: w))
+                results[place] = going.result(
+                    first_epoch, self._maker(*chosen[place], functools.partial(list, weights))
+                )
         return [results[place] for place in range(len(runs))]
 
     def close(self) -> None:
@@ -101,6 +99,10 @@ class SpaceRunner:
         going = ProgramRun(program, run, recipe, self._setting.objective, lambda: time.monotonic() - started)
         going.phase.fit(going.callbacks, until=run.epochs)
         return going.result(first_epoch, self._maker(options, recipe, program.model.get_weights))
+
+    def _begin(self, member: Member, run: Run) -> ProgramRun:
+        program = cast("Program", member)  # what is asked of one, a member has too
+        return ProgramRun(program, run, member.recipe, self._setting.objective, lambda: member.seconds)
 
     def _choose(self, hp: keras_tuner.HyperParameters, run: Run) -> tuple[dict[str, Any], Recipe]:
         options, recipe = self._space.choose(hp)

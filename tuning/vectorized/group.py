@@ -17,17 +17,16 @@ from tuning.vectorized.members import Member
 from tuning.vectorized.program import Measures, StackedProgram
 
 
-def train_together(program: StackedProgram, members: Sequence[Member], runs: Sequence[ProgramRun]) -> None:
+def train_together(program: StackedProgram, begun: Sequence[tuple[Member, ProgramRun]]) -> None:
     """Trains members of one program from the same epoch on, each until its own last one.
 
     A member that is done, or that stops early, leaves at the end of its epoch; the others go on without it.
 
     Args:
         program: of their structure.
-        members: with data of one size; all with the same data and seed, or each with its own.
-        runs: what each has to do, as far as it is.
+        begun: members with data of one size, all with the same data and seed or each with its own, and what they have to do.
     """
-    group = _Group(program, members, runs)
+    group = _Group(program, [member for member, _ in begun], [run for _, run in begun])
     group.leave()
     while group.members:
         group.epoch()
