@@ -62,4 +62,4 @@ recorded-grid: $(INSTALLED)
 	$(BIN)/python benchmarks/record_grid.py
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # most of the time is spent starting TensorFlow

@@ -17,8 +17,8 @@ import pytest
 import tuning
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))  # times that something is killed; more of them take longer
-SIZE = ("1000", "4") if ROUNDS <= 3 else ("1500", "1")  # examples and batch size: the search must outlive the rounds
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "2"))  # times that something is killed; more of them take longer
+SIZE = ("700", "4") if ROUNDS <= 2 else ("1500", "1")  # examples and batch size: the search must outlive the rounds
 SEARCH = """
 import sys, zoo, tuning
 from zoo.training import state

@@ -61,7 +61,7 @@ def test_nothing_is_left_of_a_users_trial(tmp_path):
         setting = Setting(Users(), small_data(), zoo.Recipe(epochs=1, batch_size=16), "val_accuracy", "max")
         hp = keras_tuner.HyperParameters()
         hp.Int("units", 2, 4)
-        outcome = TrialRunner(setting).run(TrialTask(0, hp.get_config(), str(tmp_path)))
+        outcome = TrialRunner(setting).run([TrialTask(0, hp.get_config(), str(tmp_path))])[0]
         assert outcome.status == "completed"
 
     trial()
