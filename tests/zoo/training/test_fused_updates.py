@@ -241,7 +241,9 @@ def test_other_optimizers_are_returned_as_they_are(optimizer):
 # A stock optimizer for the rest of Keras
 
 
-@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.125, "clipnorm": 0.5, "learning_rate": piecewise}], ids=["default", "all"])
+@pytest.mark.parametrize(
+    "options", [{}, {"weight_decay": 0.125, "clipnorm": 0.5, "learning_rate": piecewise}], ids=["default", "all"]
+)
 @every_kind
 def test_the_configuration_is_the_stock_one(kind, options):
     stock, fused = make(kind, name="o", **options), fuse_updates(make(kind, name="o", **options))
