@@ -31,6 +31,11 @@ GROUPED["grid"] = {"l2": [1e-4, 1e-3, 1e-2], "learning_rate": [0.01, 0.02, 0.03]
 del GROUPED["bayesian"]  # it learns from each trial before it asks for the next one
 
 
+@pytest.fixture(autouse=True)
+def short_trials_train_together_too(monkeypatch):
+    monkeypatch.setattr("tuning.vectorized.grouping.LEAST_EPOCHS", 1)
+
+
 def search(data, directory, method, **changes):
     options = {"values": VALUES[method], "executor": "fake", "verbose": False, "max_epochs": 9, **changes}
     return tuning.search("mlp", data, method=method, directory=directory, **options)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tuning.task import epochs_of
 from tuning.vectorized.updates import OPTIMIZERS
 from zoo.models.mlp import layer_widths
 from zoo.training.live import OPTIONS, live_numbers, structure
@@ -24,6 +25,7 @@ MODELS = ("logistic", "softmax", "mlp")  # of the catalog; convolutions have wor
 MOST_PARAMETERS = 150_000  # of a member; beyond it one alone keeps the cores busy
 MOST_MEMBERS = 64  # at once; more gained nothing, and a killed search would lose more
 LEAST_MEMBERS = 4  # fewer are faster one by one
+LEAST_EPOCHS = 40  # of all members together; with fewer the tracing of one more program is not earned back
 _MEMORY_SHARE = 0.25  # of what is free
 _ENOUGH = 8  # members of one order; fewer are put together with those of other orders
 
@@ -70,9 +72,18 @@ def group_key(setting: Setting, task: TrialTask) -> str | None:
 
 def keys_of_groups(setting: Setting, tasks: Sequence[TrialTask]) -> dict[int, str]:
     """Number -> `group_key` of those trials that are enough to train together; the others are faster one by one."""
-    keys = {task.number: group_key(setting, task) for task in tasks}
-    counts, runs = collections.Counter(keys.values()), setting.folds * setting.repeats
-    return {number: key for number, key in keys.items() if key is not None and counts[key] * runs >= LEAST_MEMBERS}
+    import keras_tuner
+
+    keys = {task.number: key for task in tasks if (key := group_key(setting, task)) is not None}
+    runs = setting.folds * setting.repeats
+    members, epochs = collections.Counter[str](), collections.Counter[str]()
+    for task in tasks:
+        if task.number in keys:
+            hp = keras_tuner.HyperParameters.from_config(task.hyperparameters)
+            members[keys[task.number]] += runs
+            epochs[keys[task.number]] += runs * epochs_of(setting, hp)
+    pays = {key for key in members if members[key] >= LEAST_MEMBERS and epochs[key] >= LEAST_EPOCHS}
+    return {number: key for number, key in keys.items() if key in pays}
 
 
 def batches_of_runs(program: StackedProgram, recipes: Sequence[Recipe], runs: Sequence[Run]) -> list[list[int]]:

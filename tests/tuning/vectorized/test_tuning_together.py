@@ -23,6 +23,11 @@ RECIPE = zoo.Recipe(epochs=2, batch_size=32)
 GRID = {"l2": [0.0, 1e-3, 1e-2], "learning_rate": [0.003, 0.03]}
 
 
+@pytest.fixture(autouse=True)
+def short_trials_too(monkeypatch):
+    monkeypatch.setattr(grouping, "LEAST_EPOCHS", 1)
+
+
 @pytest.fixture
 def sizes(monkeypatch):
     """The sizes of the groups that are trained as one program, as they come; 0 for a trial alone."""
@@ -88,6 +93,13 @@ def test_a_method_that_learns_from_each_trial_asks_for_one(digits, tmp_path, siz
     pytest.importorskip("optuna")
     search("softmax", digits, tmp_path, method="bayesian", values=GRID, max_trials=3, **options)
     assert sizes == ([1] * 3 if options else [0] * 3)  # the repeats of one trial are members too
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(6, [0] * 6), (7, [6])])
+def test_a_few_epochs_do_not_pay(digits, tmp_path, sizes, monkeypatch, epochs, expected):
+    monkeypatch.setattr(grouping, "LEAST_EPOCHS", 40)
+    search("softmax", digits, tmp_path, values=GRID, recipe=dataclasses.replace(RECIPE, epochs=epochs))
+    assert sizes == expected
 
 
 def test_a_value_that_is_none_fails_alone(digits, tmp_path, sizes):
