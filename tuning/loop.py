@@ -150,7 +150,7 @@ class SearchLoop:
     def _planned_epochs(self) -> int:
         """Epochs of the trials that were asked for and have not ended."""
         runs = self.setting.folds * self.setting.repeats
-        return runs * sum(epochs_of(self.setting, trial.hyperparameters) for trial in self.asked.values())
+        return runs * sum(epochs_of(self.setting, trial.hyperparameters.values) for trial in self.asked.values())
 
     def _ask_ahead(self) -> list[TrialTask]:
         """The next trial, or as many as may train together where that changes nothing for the oracle; none if there is none.

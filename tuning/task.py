@@ -121,9 +121,8 @@ class TrialProgress:
     score: float | None = None
 
 
-def epochs_of(setting: Setting, hyperparameters: Any) -> int:
-    """Epochs that one run of a trial takes, those of the trial that it continues left out."""
-    values = hyperparameters.values
+def epochs_of(setting: Setting, values: dict[str, Any]) -> int:
+    """Epochs that one run of a trial takes, by its values; those of the trial that it continues left out."""
     if values.get("tuner/epochs"):
         return int(values["tuner/epochs"]) - int(values.get("tuner/initial_epoch", 0))
     named = getattr(setting.hypermodel, "named", {})

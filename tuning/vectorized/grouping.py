@@ -72,16 +72,13 @@ def group_key(setting: Setting, task: TrialTask) -> str | None:
 
 def keys_of_groups(setting: Setting, tasks: Sequence[TrialTask]) -> dict[int, str]:
     """Number -> `group_key` of those trials that are enough to train together; the others are faster one by one."""
-    import keras_tuner
-
     keys = {task.number: key for task in tasks if (key := group_key(setting, task)) is not None}
     runs = setting.folds * setting.repeats
     members, epochs = collections.Counter[str](), collections.Counter[str]()
     for task in tasks:
         if task.number in keys:
-            hp = keras_tuner.HyperParameters.from_config(task.hyperparameters)
             members[keys[task.number]] += runs
-            epochs[keys[task.number]] += runs * epochs_of(setting, hp)
+            epochs[keys[task.number]] += runs * epochs_of(setting, task.hyperparameters["values"])
     pays = {key for key in members if members[key] >= LEAST_MEMBERS and epochs[key] >= LEAST_EPOCHS}
     return {number: key for number, key in keys.items() if key in pays}
 

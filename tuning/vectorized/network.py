@@ -37,6 +37,7 @@ class Network:
     """
 
     def __init__(self, model: keras.Model) -> None:
+        assert is_chain(model)
         self._layers = model.layers
         self._last = model.layers[-1]
         self._kind = output_kind(model)
