@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoo.data.datasets import list_datasets, load_dataset
     from zoo.data.split import Split
     from zoo.data.splits import DataSplits
-    from zoo.errors import DataError, ExportError, LockedError, UsageError, ZooError
+    from zoo.errors import DataError, ExportError, LockedError, UsageError, WeightsError, ZooError
     from zoo.evaluation.comparison import Comparison, compare
     from zoo.evaluation.paired_models import compare_models
     from zoo.evaluation.scoring import Evaluation, evaluate
@@ -31,6 +31,7 @@ _PUBLIC = {
     "ExportError": "zoo.errors",
     "LockedError": "zoo.errors",
     "UsageError": "zoo.errors",
+    "WeightsError": "zoo.errors",
     "ZooError": "zoo.errors",
     "list_datasets": "zoo.data.datasets",
     "load_dataset": "zoo.data.datasets",
@@ -65,6 +66,7 @@ __all__ = [
     "Split",
     "TrainingRun",
     "UsageError",
+    "WeightsError",
     "ZooError",
     "__version__",
     "build",

@@ -20,6 +20,10 @@ class DataError(ZooError):
     """The data cannot be read or do not fit: a corrupt image, one class only, labels out of range."""
 
 
+class WeightsError(ZooError):
+    """A weight file cannot be had or read, holds more than arrays, or does not fit the model."""
+
+
 class ExportError(ZooError):
     """An export was not put in place, because it does not compute what the model computes."""
 

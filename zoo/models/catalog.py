@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import numbers
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,13 +17,32 @@ from zoo.errors import UsageError, unknown_name
 if TYPE_CHECKING:
     import keras
 
-# name -> (module, what it is). The builder is the function of the same name in that module.
-MODELS = {
-    "logistic": ("zoo.models.linear", "logistic regression: one sigmoid unit, two classes"),
-    "softmax": ("zoo.models.linear", "softmax regression: one linear layer"),
-    "mlp": ("zoo.models.mlp", "multi-layer perceptron: widths, or a parameter budget"),
-    "cnn": ("zoo.models.cnn", "stages of 3x3 convolutions and max-pooling, VGG-style where asked"),
-    "resnet20": ("zoo.models.resnet", "residual network of 20 layers for small images such as CIFAR-10"),
+# name -> (module, function in it, options that the name decides, what it is)
+MODELS: dict[str, tuple[str, str, dict[str, int], str]] = {
+    "logistic": ("zoo.models.linear", "logistic", {}, "logistic regression: one sigmoid unit, two classes"),
+    "softmax": ("zoo.models.linear", "softmax", {}, "softmax regression: one linear layer"),
+    "mlp": ("zoo.models.mlp", "mlp", {}, "multi-layer perceptron: widths, or a parameter budget"),
+    "cnn": ("zoo.models.cnn", "cnn", {}, "stages of 3x3 convolutions and max-pooling, VGG-style where asked"),
+    "alexnet": ("zoo.models.alexnet", "alexnet", {}, "AlexNet of 2012 as Caffe published it: two groups, LRN"),
+    "alexnet_v2": ("zoo.models.alexnet", "alexnet_v2", {}, "AlexNet with one tower, as in torchvision"),
+    **{
+        f"resnet{n}": (
+            "zoo.models.resnet",
+            "resnet_cifar",
+            {"depth": n},
+            f"ResNet-{n} for small images such as CIFAR's",
+        )
+        for n in (20, 32, 44, 56)
+    },
+    **{
+        f"resnet{n}": (
+            "zoo.models.resnet",
+            "resnet_imagenet",
+            {"depth": n},
+            f"ResNet-{n} for photographs, torchvision's",
+        )
+        for n in (18, 34, 50)
+    },
 }
 
 
@@ -66,7 +87,8 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int 
         "input_shape": [int(n) for n in shape],
         "num_classes": int(num_classes),
         "seed": seed,
-        "options": dict(options),
+        "options": {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in options.items()},
+        **getattr(model, "zoo_weights", {}),
     }
     return model
 
@@ -93,14 +115,15 @@ def builder(name: str) -> Callable[..., keras.Model]:
     """The function behind a name; it takes (input_shape, num_classes) and keyword-only options."""
     if name not in MODELS:
         raise unknown_name("model", name, MODELS)
-    function: Callable[..., keras.Model] = getattr(importlib.import_module(MODELS[name][0]), name)
-    return function
+    module, function, decided, _ = MODELS[name]
+    return functools.partial(getattr(importlib.import_module(module), function), **decided)
 
 
 def builder_options(name: str) -> dict[str, Any]:
     """Option name -> default value of a builder."""
     parameters = inspect.signature(builder(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    decided = MODELS[name][2]
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in decided}
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import keras
 
 from zoo.errors import UsageError
 from zoo.models.normalization import fused_batch_normalization
+from zoo.weights.fetch import WeightFile
 
 _MONOTONE = ("relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign", "linear")
 DTYPES = ("float32", "float64", "mixed_bfloat16")
@@ -21,6 +22,33 @@ def model_input(input_shape: Sequence[int], dtype: str) -> keras.KerasTensor:
     if dtype not in DTYPES:
         raise UsageError(f"dtype must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}")
     return keras.Input(tuple(input_shape), dtype="float64" if dtype == "float64" else "float32", name="inputs")
+
+
+def check_image(name: str, input_shape: Sequence[int], least: int) -> None:
+    """Raises a UsageError unless the input is an image of at least `least` x `least` pixels."""
+    if len(input_shape) != 3 or min(input_shape[:2]) < least:
+        raise UsageError(
+            f"{name} needs images (height, width, channels) of {least}x{least} or more. "
+            f"Received: input_shape={tuple(input_shape)}"
+        )
+
+
+def published_normalization(inputs: keras.KerasTensor, file: WeightFile | None, dtype: str) -> keras.KerasTensor:
+    """What published weights expect of RGB in [0, 1]: its mean subtracted, divided by its deviation. Without weights, nothing."""
+    if file is None:
+        return inputs
+    if inputs.shape[-1] != 3:
+        raise UsageError(f"published weights are for RGB images. Received: {inputs.shape[-1]} channels")
+    variance = [deviation**2 for deviation in file.source.std]
+    layer = keras.layers.Normalization(
+        mean=list(file.source.mean), variance=variance, dtype=_unmixed(dtype), name="normalization"
+    )
+    return layer(inputs)
+
+
+def _unmixed(dtype: str) -> str:
+    """What computes where bfloat16 would lose too much: the first and the last layer."""
+    return "float32" if dtype == "mixed_bfloat16" else dtype
 
 
 def penalty(l1: float, l2: float) -> keras.Regularizer | None:
@@ -72,7 +100,7 @@ def classifier(
         kernel_regularizer=penalty(l1, l2),
         bias_regularizer=penalty(l1, l2) if penalize_bias else None,
         kernel_initializer=kernel_initializer,
-        dtype="float32" if dtype == "mixed_bfloat16" else dtype,
+        dtype=_unmixed(dtype),
         name="predictions",
     )(features)
 

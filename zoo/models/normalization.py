@@ -43,14 +43,6 @@ def fuse(layer: keras.layers.BatchNormalization) -> keras.layers.BatchNormalizat
     return layer
 
 
-def fuse_model(model: keras.Model) -> keras.Model:
-    """`fuse` for every batch normalisation of a model that was loaded or made elsewhere; returns it."""
-    for layer in model._flatten_layers():
-        if type(layer) is keras.layers.BatchNormalization:
-            fuse(layer)
-    return model
-
-
 def _fused(layer: keras.layers.BatchNormalization, inputs: tf.Tensor, by_batch: bool) -> tf.Tensor:
     x = inputs if inputs.shape.rank == 4 else inputs[:, tf.newaxis, tf.newaxis, :]
     channels = x.shape[-1]

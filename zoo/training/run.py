@@ -128,7 +128,7 @@ def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
 
     import keras
 
-    from zoo.models.normalization import fuse_model
+    from zoo.models.fusing import fuse_model
 
     model = fuse_model(keras.saving.load_model(directory / "model.keras", compile=False, safe_mode=True))
     if "options" in config["model"]:

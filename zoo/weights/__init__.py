@@ -1,0 +1,1 @@
+"""Published weight files -> a model's variables."""

@@ -1,0 +1,90 @@
+"""What the outputs of published weights stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo.errors import UsageError, unknown_name
+
+# Names and order: ImageNet's from its sorted WordNet ids with torchvision's names, each of which is unique; CIFAR's
+# from the data sets themselves. A line is a name, or an id, a tab and a name.
+_DIRECTORY = Path(__file__).parent / "classes"
+
+
+class ClassName(NamedTuple):
+    """A class of a list: its id (ImageNet's WordNet id, elsewhere the index of the output) and its name."""
+
+    class_id: str
+    name: str
+
+
+class Prediction(NamedTuple):
+    """One guess: the class and its probability."""
+
+    class_id: str
+    name: str
+    probability: float
+
+
+def list_classes(name: str) -> list[ClassName]:
+    """The classes of "imagenet", "cifar10" or "cifar100", in the order of a model's outputs."""
+    known = {file.stem: file for file in _DIRECTORY.glob("*.txt")}
+    if name not in known:
+        raise unknown_name("class list", name, known)
+    lines = known[name].read_text(encoding="utf-8").splitlines()
+    return [
+        ClassName(line.partition("\t")[0] if "\t" in line else str(i), line.rpartition("\t")[2])
+        for i, line in enumerate(lines)
+    ]
+
+
+def decode_predictions(
+    probabilities: np.ndarray, *, top: int = 5, classes: str | Sequence[str] | None = None
+) -> list[list[Prediction]]:
+    """The most probable classes of each image, the most probable first.
+
+    Args:
+        probabilities: (N, K), what a model gives for N images.
+        top: how many classes of each; at most K.
+        classes: "imagenet", "cifar10", "cifar100", or K names of your own. By default the one of these lists that has K
+            classes.
+
+    Returns:
+        For each image a list of `(class_id, name, probability)`, as `keras.applications` gives them.
+
+    Raises:
+        UsageError: the list has another number of classes than the model has outputs.
+
+    Example:
+        >>> import numpy as np
+        >>> decode_predictions(np.eye(10)[[3]], top=1)
+        [[Prediction(class_id='3', name='cat', probability=1.0)]]
+    """
+    scores = np.asarray(probabilities)
+    if scores.ndim != 2:
+        raise UsageError(f"probabilities must have the shape (images, classes). Received: {scores.shape}")
+    if top < 1:
+        raise UsageError(f"top must be at least 1. Received: top={top}")
+    names = _names(scores.shape[1], classes)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return [[Prediction(*names[k], float(row[k])) for k in chosen] for row, chosen in zip(scores, best, strict=True)]
+
+
+def _names(count: int, classes: str | Sequence[str] | None) -> list[ClassName]:
+    if classes is None:
+        fitting = [file.stem for file in _DIRECTORY.glob("*.txt") if len(list_classes(file.stem)) == count]
+        if not fitting:
+            raise UsageError(f"no class list has {count} classes; give classes=, a name for each output")
+        classes = fitting[0]
+    names = (
+        list_classes(classes)
+        if isinstance(classes, str)
+        else [ClassName(str(i), str(n)) for i, n in enumerate(classes)]
+    )
+    if len(names) != count:
+        raise UsageError(f"the model has {count} outputs, and classes= has {len(names)} names")
+    return names

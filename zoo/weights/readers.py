@@ -1,0 +1,50 @@
+"""A weight file of any kind -> its named tensors. No pickle is executed, and nothing larger than the file is allocated."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from zoo.errors import WeightsError
+from zoo.weights import numpy_files, torch_files
+from zoo.weights.unpickle import MalformedError
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Tensor name -> array of a `.npy` dictionary, a Torch file (legacy or zip) or a safetensors file.
+
+    The kind is that of the content, whatever the file is called. The arrays are read-only views of the file, which must
+    not be changed as long as one of them is in use.
+
+    Raises:
+        WeightsError: the file is missing, damaged or of another kind, or its pickle refers to anything but arrays.
+    """
+    try:
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except ValueError:
+        raise WeightsError(f"{path}: the file is empty") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from None
+    try:
+        return _read(path, data)
+    except MalformedError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def _read(path: Path, data: memoryview) -> dict[str, np.ndarray]:
+    if numpy_files.is_npy(data):
+        return numpy_files.read_dictionary(data)
+    if torch_files.is_legacy(data):
+        return torch_files.read_legacy(data)
+    if bytes(data[:4]) == b"PK\x03\x04":
+        return torch_files.read_zip(data)
+    if bytes(data[8:9]) == b"{":
+        try:
+            return safetensors.numpy.load_file(path)
+        except (safetensors.SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise MalformedError(f"it is no readable safetensors file ({error})") from None
+    raise MalformedError("it is no weight file of a known kind (.npy dictionary, Torch .th or .pth, safetensors)")
