@@ -61,7 +61,7 @@ def alexnet(
     layers.check_image("alexnet", input_shape, 67)
     layers.check_dropout(dropout)
     file = _find("alexnet", weights, input_shape, 227)
-    options = {"kernel_regularizer": layers.penalty(l1, l2), "kernel_initializer": kernel_initializer, "dtype": dtype}
+    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     inputs = layers.model_input(input_shape, dtype)
     x = layers.published_normalization(inputs, file, dtype)
     x = _convolution(x, "conv1", 96, 11, options, strides=4)
@@ -77,7 +77,7 @@ def alexnet(
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
-    return _finished("alexnet", inputs, outputs, file)
+    return _finished("alexnet", inputs, outputs, file, kernel_initializer)
 
 
 def alexnet_v2(
@@ -121,7 +121,7 @@ def alexnet_v2(
     layers.check_image("alexnet_v2", input_shape, 63)
     layers.check_dropout(dropout)
     file = _find("alexnet_v2", weights, input_shape, 224)
-    options = {"kernel_regularizer": layers.penalty(l1, l2), "kernel_initializer": kernel_initializer, "dtype": dtype}
+    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     inputs = layers.model_input(input_shape, dtype)
     x = layers.published_normalization(inputs, file, dtype)
     x = keras.layers.ZeroPadding2D(2, dtype=dtype, name="conv1_padding")(x)
@@ -136,7 +136,7 @@ def alexnet_v2(
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
-    return _finished("alexnet_v2", inputs, outputs, file)
+    return _finished("alexnet_v2", inputs, outputs, file, kernel_initializer)
 
 
 def _find(
@@ -180,8 +180,14 @@ def _dropped(x: keras.KerasTensor, name: str, rate: float) -> keras.KerasTensor:
     return keras.layers.Dropout(rate, dtype=dtype, name=name)(x) if rate else x
 
 
-def _finished(name: str, inputs: keras.KerasTensor, outputs: keras.KerasTensor, file: WeightFile | None) -> keras.Model:
+def _finished(
+    name: str,
+    inputs: keras.KerasTensor,
+    outputs: keras.KerasTensor,
+    file: WeightFile | None,
+    kernel_initializer: str | keras.Initializer,
+) -> keras.Model:
     model = keras.Model(inputs, outputs, name=name)
     if file is not None:
-        load_weights(model, file)
+        load_weights(model, file, kernel_initializer)
     return model

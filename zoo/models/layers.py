@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
@@ -39,11 +40,26 @@ def published_normalization(inputs: keras.KerasTensor, file: WeightFile | None, 
         return inputs
     if inputs.shape[-1] != 3:
         raise UsageError(f"published weights are for RGB images. Received: {inputs.shape[-1]} channels")
-    variance = [deviation**2 for deviation in file.source.std]
+    variance = [deviation**2 for deviation in file.source.normalization.std]
     layer = keras.layers.Normalization(
-        mean=list(file.source.mean), variance=variance, dtype=_unmixed(dtype), name="normalization"
+        mean=list(file.source.normalization.mean), variance=variance, dtype=_unmixed(dtype), name="normalization"
     )
     return layer(inputs)
+
+
+def hidden_options(
+    l1: float, l2: float, kernel_initializer: str | keras.Initializer, dtype: str, file: WeightFile | None
+) -> dict[str, Any]:
+    """What all hidden layers of a published network are given.
+
+    Where weights come from a file they begin at zero: to draw AlexNet's takes as long as to read them, and four times
+    their memory. `load_weights` puts the initializer back.
+    """
+    return {
+        "kernel_regularizer": penalty(l1, l2),
+        "kernel_initializer": kernel_initializer if file is None else "zeros",
+        "dtype": dtype,
+    }
 
 
 def _unmixed(dtype: str) -> str:

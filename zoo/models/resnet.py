@@ -73,7 +73,7 @@ def resnet_cifar(
         raise UsageError(f"shortcut must be None or one of {', '.join(_SHORTCUTS)}. Received: shortcut={shortcut!r}")
     file = find_weights(name, weights)
     shortcut = shortcut or (file.shortcut if file else "zero_padding")
-    options = {"kernel_regularizer": layers.penalty(l1, l2), "kernel_initializer": kernel_initializer, "dtype": dtype}
+    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     inputs = layers.model_input(input_shape, dtype)
     x = layers.published_normalization(inputs, file, dtype)
     x = residual.activated(residual.normalized(residual.convolution(x, 16, 3, 1, "conv1", options)))
@@ -141,7 +141,7 @@ def resnet_imagenet(
     name = f"resnet{depth}"
     layers.check_image(name, input_shape, 32)
     file = find_weights(name, weights)
-    options = {"kernel_regularizer": layers.penalty(l1, l2), "kernel_initializer": kernel_initializer, "dtype": dtype}
+    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     inputs = layers.model_input(input_shape, dtype)
     x = layers.published_normalization(inputs, file, dtype)
     x = residual.activated(residual.normalized(residual.convolution(x, 64, 7, 2, "conv1", options)))
@@ -180,5 +180,5 @@ def _classifier(
     outputs = layers.classifier(x, num_classes, classifier_activation, **options)
     model = keras.Model(inputs, outputs, name=name)
     if file is not None:
-        load_weights(model, file)
+        load_weights(model, file, options["kernel_initializer"])
     return model

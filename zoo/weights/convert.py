@@ -16,6 +16,8 @@ from zoo.errors import WeightsError
 from zoo.weights.fetch import WeightFile
 
 _LOGGER = logging.getLogger("zoo")
+_Convert = Callable[[np.ndarray], np.ndarray]
+_BLOCK_BYTES = 2**24
 _LISTED = 10  # names of each kind in an error
 
 _TORCH_PARTS = {
@@ -40,7 +42,7 @@ def _torchvision_alexnet_layer(name: str) -> str:
 
 
 def _torch_resnet_layer(name: str) -> str:
-    """`stage2_block1_conv1` -> `layer2.0.conv1.`, its normalisation -> `layer2.0.bn1.`, a shortcut -> `...downsample.0.`"""
+    """`stage2_block1_conv1` -> `layer2.0.conv1.`, its normalisation -> `layer2.0.bn1.`, a shortcut -> `...downsample.0.`."""
     if name == "predictions":
         return "fc."
     convolution = name.removesuffix("_batch_normalization")
@@ -62,11 +64,11 @@ class _Target:
 
     variable: keras.Variable
     shape: tuple[int, ...]  # in the file
-    convert: Callable[[np.ndarray], np.ndarray]
+    convert: _Convert
     is_head: bool
 
 
-def load_weights(model: keras.Model, file: WeightFile) -> None:
+def load_weights(model: keras.Model, file: WeightFile, kernel_initializer: str | keras.Initializer) -> None:
     """Gives a model of the catalog the weights of a published file.
 
     A file for another number of classes gives all layers but `predictions`, which keeps its initial weights; a line
@@ -75,6 +77,7 @@ def load_weights(model: keras.Model, file: WeightFile) -> None:
     Args:
         model: a model that the catalog built, with its name.
         file: what `find_weights` found.
+        kernel_initializer: what the hidden layers' configuration is to say of their initial weights.
 
     Raises:
         WeightsError: tensors are missing, superfluous or of another shape; they are listed, and no variable is changed.
@@ -88,8 +91,11 @@ def load_weights(model: keras.Model, file: WeightFile) -> None:
             del targets[name], tensors[name]
     _check(model, file, tensors, targets)
     for name, target in targets.items():
-        target.variable.assign(target.convert(tensors.pop(name)[1]))
+        _assign(target.variable, target.convert(tensors.pop(name)[1]), file.tensors.forget_pages)
     model.zoo_weights = {"weights_sha256": file.sha256}  # `build` says it in the description of the model
+    for layer in model.layers:
+        if hasattr(layer, "kernel_initializer") and layer.name != "predictions":
+            layer.kernel_initializer = keras.initializers.get(kernel_initializer)
     if other_classes:
         _LOGGER.warning(
             "%s: its %d classes are left out; the layer 'predictions' of %s has new weights for %d classes",
@@ -98,6 +104,17 @@ def load_weights(model: keras.Model, file: WeightFile) -> None:
             model.name,
             model.get_layer("predictions").units,
         )
+
+
+def _assign(variable: keras.Variable, array: np.ndarray, forget_pages: Callable[[], None]) -> None:
+    """Assigns a few rows at a time: TensorFlow copies what it is given twice, and AlexNet has a kernel of 151 MB."""
+    rows = max(1, _BLOCK_BYTES * len(array) // array.nbytes)
+    if rows >= len(array):
+        variable.assign(array)
+        return
+    for start in range(0, len(array), rows):
+        variable.value[start : start + rows].assign(array[start : start + rows].astype(variable.dtype))
+        forget_pages()
 
 
 def _canonical(tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[str, np.ndarray]]:
@@ -125,6 +142,7 @@ def _targets(model: keras.Model, file: WeightFile) -> dict[str, _Target]:
                 continue  # the state of a dropout's random numbers
             name = naming(layer.name) + parts[variable.name]
             shape = tuple(variable.shape)
+            convert: _Convert
             if is_caffe:
                 convert = _red_first if layer.name == "conv1" and variable.name == "kernel" else _as_it_is
             else:
@@ -144,7 +162,7 @@ def _red_first(kernel: np.ndarray) -> np.ndarray:
 
 def _torch_layout(
     model: keras.Model, layer: keras.layers.Layer, shape: tuple[int, ...]
-) -> tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]:
+) -> tuple[tuple[int, ...], _Convert]:
     """The shape in a Torch file of what has `shape` in Keras, and how it becomes that."""
     if len(shape) == 4:  # (out, in, height, width) -> (height, width, in, out)
         return (shape[3], shape[2], *shape[:2]), lambda kernel: kernel.transpose(2, 3, 1, 0)

@@ -6,14 +6,11 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from zoo.errors import UsageError, WeightsError, unknown_name
 from zoo.storage import sha256_of_file
-from zoo.weights.readers import read_tensors
+from zoo.weights.readers import Tensors, read_tensors
 from zoo.weights.sources import SOURCES, Source
 
 _CACHE = "keras-zoo"  # below Keras's own folder, ~/.keras unless KERAS_HOME says otherwise
@@ -28,13 +25,13 @@ class WeightFile:
         sha256: of the whole file.
         source: the entry of the table that it is; for a file of one's own the first entry of the model, whose
             normalisation it is taken to expect.
-        tensors: name -> array, read-only views of the file.
+        tensors: name -> array.
     """
 
     path: Path
     sha256: str
     source: Source
-    tensors: Mapping[str, np.ndarray]
+    tensors: Tensors
 
     @property
     def shortcut(self) -> str:

@@ -71,7 +71,10 @@ def decode_predictions(
         raise UsageError(f"top must be at least 1. Received: top={top}")
     names = _names(scores.shape[1], classes)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    return [[Prediction(*names[k], float(row[k])) for k in chosen] for row, chosen in zip(scores, best, strict=True)]
+    return [
+        [Prediction(names[k].class_id, names[k].name, float(row[k])) for k in chosen]
+        for row, chosen in zip(scores, best, strict=True)
+    ]
 
 
 def _names(count: int, classes: str | Sequence[str] | None) -> list[ClassName]:

@@ -21,7 +21,7 @@ def is_npy(data: memoryview) -> bool:
 
 
 def read_dictionary(data: memoryview) -> dict[str, np.ndarray]:
-    """ "layer/weights" and "layer/biases" -> array, views of `data`.
+    """Names such as "conv1/weights" and "conv1/biases" -> arrays, views of `data`.
 
     The dictionary is {layer: [weights, biases]} or {layer: {"weights": ..., "biases": ...}}, as converters of Caffe models
     write it, also under Python 2.
@@ -61,7 +61,7 @@ def _after_header(data: memoryview) -> int:
 class _DType(Described):
     def __init__(self, code: Any, *others: Any) -> None:
         self.code = text(code)
-        self.order = "<"
+        self.is_big_endian = False
         if self.code not in _DTYPES | {"O8", "O4", "O"}:
             raise MalformedError(f"it has numbers of the kind {self.code[:20]!r}")
 
@@ -69,7 +69,7 @@ class _DType(Described):
         _, order, fields, *others = state
         if text(order) not in ("<", ">", "|", "=") or fields is not None or any(o is not None for o in others[:2]):
             raise MalformedError("it has arrays of records")
-        self.order = text(order)
+        self.is_big_endian = text(order) == ">"
 
     @property
     def is_object(self) -> bool:
@@ -90,7 +90,7 @@ class _Array(Described):
                 raise MalformedError("it describes an array in a way that is not known")
             self.content = content
             return
-        kind = np.dtype(dtype.code).newbyteorder(dtype.order)
+        kind = np.dtype((">" if dtype.is_big_endian else "<") + dtype.code)
         if len(shape) > 8 or math.prod(shape) * kind.itemsize != len(content):
             raise MalformedError(
                 f"it declares an array of {'x'.join(map(str, shape))} numbers and has {len(content):,} bytes for it"

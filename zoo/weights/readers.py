@@ -13,24 +13,36 @@ from zoo.weights import numpy_files, torch_files
 from zoo.weights.unpickle import MalformedError
 
 
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Tensor name -> array of a `.npy` dictionary, a Torch file (legacy or zip) or a safetensors file.
+class Tensors(dict[str, np.ndarray]):
+    """Tensor name -> array. The arrays are read-only views of a file that is mapped into memory."""
 
-    The kind is that of the content, whatever the file is called. The arrays are read-only views of the file, which must
-    not be changed as long as one of them is in use.
+    def __init__(self, arrays: dict[str, np.ndarray], mapped: mmap.mmap) -> None:
+        super().__init__(arrays)
+        self._mapped = mapped
+
+    def forget_pages(self) -> None:
+        """Gives back the memory of what was read so far; what is read again comes from the file again."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The named tensors of a `.npy` dictionary, a Torch file (legacy or zip) or a safetensors file.
+
+    The kind is that of the content, whatever the file is called. The file must not change while it is in use.
 
     Raises:
         WeightsError: the file is missing, damaged or of another kind, or its pickle refers to anything but arrays.
     """
     try:
         with path.open("rb") as file:
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except ValueError:
         raise WeightsError(f"{path}: the file is empty") from None
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from None
     try:
-        return _read(path, data)
+        return Tensors(_read(path, memoryview(mapped)), mapped)
     except MalformedError as error:
         raise WeightsError(f"{path}: {error}") from None
 

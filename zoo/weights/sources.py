@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-_CIFAR10 = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2023, 0.1994, 0.2010)}
-_CIFAR100 = {"mean": (0.5070, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2761)}
+
+class Normalization(NamedTuple):
+    """What is subtracted from red, green, blue in [0, 1], and what the differences are divided by."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+_IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CIFAR10 = Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+_CIFAR100 = Normalization((0.5070, 0.4865, 0.4409), (0.2673, 0.2564, 0.2761))
 # The mean pixel of BVLC's training images is (104.0069879, 116.6687676, 122.6789143) in blue, green, red of 0..255.
-_CAFFE = {"mean": (122.6789143 / 255, 116.6687676 / 255, 104.0069879 / 255), "std": (1 / 255, 1 / 255, 1 / 255)}
+_CAFFE = Normalization((122.6789143 / 255, 116.6687676 / 255, 104.0069879 / 255), (1 / 255, 1 / 255, 1 / 255))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +30,7 @@ class Source:
         size: bytes, where `sha256` is `None`.
         format: "npy" (a dictionary of Caffe's layers) or "torch".
         classes: name of the class list of its outputs, see `zoo.weights.labels`.
-        mean: what the publisher subtracts from red, green, blue in [0, 1].
-        std: what the differences are divided by.
+        normalization: what the publisher does to the pixels.
         top1: published accuracy on the test (CIFAR) or validation (ImageNet) set in percent: one centre crop.
         top5: the same of five guesses, where it is published.
         licence: of the repository or model page that publishes it.
@@ -32,8 +40,7 @@ class Source:
     url: str
     sha256: str | None
     classes: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    normalization: Normalization
     top1: float
     top5: float | None = None
     licence: str = "BSD-3-Clause"
@@ -50,14 +57,14 @@ class Source:
 def _torchvision(name: str, sha256: str, top1: float, top5: float) -> Source:
     """Accuracies, transforms and hashes: pytorch.org/vision/stable/models.html; 224-pixel centre crops."""
     url = f"https://download.pytorch.org/models/{name}"
-    return Source(url, sha256, "imagenet", top1=top1, top5=top5, **_IMAGENET)
+    return Source(url, sha256, "imagenet", _IMAGENET, top1, top5)
 
 
 def _idelbayev(name: str, sha256: str, top1: float) -> Source:
     """Yerlan Idelbayev's "Proper ResNet implementation for CIFAR10/CIFAR100 in PyTorch", trained as in He et al. (2016)."""
     url = f"https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{name}"
     licence = "BSD-2-Clause"
-    return Source(url, sha256, "cifar10", top1=top1, licence=licence, shortcut="zero_padding", **_IMAGENET)
+    return Source(url, sha256, "cifar10", _IMAGENET, top1, licence=licence, shortcut="zero_padding")
 
 
 def _chen(name: str, sha256: str, top1: float, top5: float) -> Source:
@@ -65,7 +72,7 @@ def _chen(name: str, sha256: str, top1: float, top5: float) -> Source:
     url = f"https://github.com/chenyaofo/pytorch-cifar-models/releases/download/resnet/{name}"
     classes = name.partition("_")[0]
     moments = _CIFAR10 if classes == "cifar10" else _CIFAR100
-    return Source(url, sha256, classes, top1=top1, top5=top5, shortcut="projection", **moments)
+    return Source(url, sha256, classes, moments, top1, top5, shortcut="projection")
 
 
 SOURCES: dict[str, dict[str, Source]] = {
@@ -75,12 +82,12 @@ SOURCES: dict[str, dict[str, Source]] = {
             "https://www.cs.toronto.edu/~guerzhoy/tf_alexnet/bvlc_alexnet.npy",
             None,
             "imagenet",
+            _CAFFE,
             top1=57.1,
             top5=80.2,
             licence="unrestricted use (BVLC)",
             format="npy",
             size=243_861_814,
-            **_CAFFE,
         ),
     },
     "alexnet_v2": {

@@ -41,6 +41,7 @@ class _Reference:
 
 
 _MARK = object()
+_OPCODES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
 
 
 def read_pickle(
@@ -88,14 +89,14 @@ class _Machine:
 
     def run(self) -> Any:
         for _ in range(_MOST_OPCODES):
-            opcode = pickletools.code2op.get(chr(self.take(1)[0]))
+            opcode = _OPCODES.get(self.take(1)[0])
             if opcode is None:
                 raise MalformedError(f"it is no pickle at byte {self.position - 1:,}")
-            if opcode.name == "STOP":
+            if opcode == "STOP":
                 return self.pop()
-            step = _STEPS.get(opcode.name)
+            step = _STEPS.get(opcode)
             if step is None:
-                raise MalformedError(f"its pickle uses {opcode.name}, which no weight file needs")
+                raise MalformedError(f"its pickle uses {opcode}, which no weight file needs")
             step(self)
         raise MalformedError(f"its pickle has more than {_MOST_OPCODES:,} opcodes")
 
