@@ -50,7 +50,8 @@ SPACES: dict[str, dict[str, Any]] = {
         "dropout": Range(0.0, 0.5),
         "l2": Range(1e-6, 1e-2, log=True),
     },
-    "resnet20": {"l2": Range(1e-6, 1e-3, log=True)},
+    **{name: {"dropout": Range(0.0, 0.7), "l2": Range(1e-6, 1e-3, log=True)} for name in ("alexnet", "alexnet_v2")},
+    **{f"resnet{depth}": {"l2": Range(1e-6, 1e-3, log=True)} for depth in (18, 20, 32, 34, 44, 50, 56)},
 }
 
 

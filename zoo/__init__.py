@@ -12,6 +12,7 @@ from zoo.version import __version__
 
 if TYPE_CHECKING:
     from zoo.data.datasets import list_datasets, load_dataset
+    from zoo.data.images import load_images
     from zoo.data.split import Split
     from zoo.data.splits import DataSplits
     from zoo.errors import DataError, ExportError, LockedError, UsageError, WeightsError, ZooError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from zoo.training.recipe import Recipe
     from zoo.training.run import TrainingRun, load_run
     from zoo.training.trainer import train
+    from zoo.weights.labels import decode_predictions
 
 _PUBLIC = {
     "DataError": "zoo.errors",
@@ -35,10 +37,12 @@ _PUBLIC = {
     "ZooError": "zoo.errors",
     "list_datasets": "zoo.data.datasets",
     "load_dataset": "zoo.data.datasets",
+    "load_images": "zoo.data.images",
     "DataSplits": "zoo.data.splits",
     "Split": "zoo.data.split",
     "list_models": "zoo.models.catalog",
     "build": "zoo.models.catalog",
+    "decode_predictions": "zoo.weights.labels",
     "Recipe": "zoo.training.recipe",
     "compile_model": "zoo.training.compiling",
     "TrainingRun": "zoo.training.run",
@@ -73,11 +77,13 @@ __all__ = [
     "compare",
     "compare_models",
     "compile_model",
+    "decode_predictions",
     "evaluate",
     "export",
     "list_datasets",
     "list_models",
     "load_dataset",
+    "load_images",
     "load_run",
     "train",
     "write_report",

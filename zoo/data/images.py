@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from zoo.data.split import Scaling
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError, unknown_name
 
+FITS = ("crop", "pad", "stretch")
 _IN_MEMORY_LIMIT = 2**30  # bytes of uint8 pixels
 _MAX_PIXELS = 100_000_000  # a larger image is refused before it is decoded: a small PNG can unfold to gigabytes
 
@@ -46,8 +49,53 @@ class ImageOptions:
         return _pixels(picture, self.size, channels)
 
 
-def read_image(path: Path, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    """Decodes one image file of any mode to uint8 (H, W, channels), upright (EXIF), resized to `size` (height, width).
+def load_images(
+    paths: Sequence[str | os.PathLike[str]],
+    image_size: int | tuple[int, int],
+    *,
+    fit: str = "crop",
+    color_mode: str = "rgb",
+) -> np.ndarray:
+    """Photographs as the input of a model: float32 (N, height, width, channels) in [0, 1].
+
+    Files may have any mode (grey, palette, transparent, CMYK, 16 bits) and size. They are turned upright (EXIF), and what is
+    transparent is shown on white.
+
+    Args:
+        paths: image files.
+        image_size: height and width, or (height, width), in pixels.
+        fit: "crop" (the largest part in the middle that has the shape), "pad" (the whole image, black beside it) or
+            "stretch" (the whole image, its proportions changed).
+        color_mode: "rgb" or "grayscale".
+
+    Raises:
+        UsageError: an unknown `fit` or `color_mode`.
+        DataError: a file is no readable image; the message names it.
+
+    Example:
+        >>> model = zoo.build("resnet50", (224, 224, 3), 1000, weights="imagenet")  # doctest: +SKIP
+        >>> zoo.decode_predictions(model.predict(zoo.load_images(["photo.jpg"], 224)))  # doctest: +SKIP
+    """
+    if fit not in FITS:
+        raise unknown_name("fit", fit, FITS)
+    channels = {"rgb": 3, "grayscale": 1}.get(color_mode)
+    if channels is None:
+        raise unknown_name("color_mode", color_mode, ("rgb", "grayscale"))
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2 or min(size) < 1:
+        raise UsageError(f"image_size must be one or two positive numbers. Received: image_size={image_size!r}")
+    if isinstance(paths, str | os.PathLike):
+        raise UsageError(f"paths must be a list of files. Received: {os.fspath(paths)!r}")
+    pixels = np.empty((len(paths), *size, channels), np.float32)
+    for i, path in enumerate(paths):
+        np.divide(read_image(Path(path), size, channels, fit), np.float32(255), out=pixels[i])
+    return pixels
+
+
+def read_image(path: Path, size: tuple[int, int] | None, channels: int, fit: str = "stretch") -> np.ndarray:
+    """Decodes one image file of any mode to uint8 (H, W, channels), upright (EXIF), brought to `size` (height, width).
+
+    `fit` is one of `FITS`, see `load_images`.
 
     Raises:
         DataError: the file is no readable image; the message names it.
@@ -61,7 +109,7 @@ def read_image(path: Path, size: tuple[int, int] | None, channels: int) -> np.nd
             if size is not None:
                 picture.draft("RGB", (size[1], size[0]))  # lets JPEG decode at a smaller scale: faster
             upright = ImageOps.exif_transpose(picture)
-            return _pixels(upright, size, channels)
+            return _pixels(upright, size, channels, fit)
     except DataError:
         raise
     except Exception as error:  # Pillow raises many kinds on corrupt files
@@ -80,14 +128,26 @@ def image_header(path: Path) -> tuple[tuple[int, int], int]:
         raise DataError(f"{path}: not a readable image ({_one_line(error)}); repair or remove it") from error
 
 
-def _pixels(picture: Image.Image, size: tuple[int, int] | None, channels: int) -> np.ndarray:
+def _pixels(picture: Image.Image, size: tuple[int, int] | None, channels: int, fit: str = "stretch") -> np.ndarray:
     if picture.mode.startswith("I"):  # 16-bit grey: Pillow would clip it at 255 instead of scaling
         picture = Image.fromarray((np.asarray(picture, np.float64) / 257).clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:  # as it would be shown on a white page
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     picture = picture.convert("L" if channels == 1 else "RGB")
     if size is not None and picture.size != (size[1], size[0]):
-        picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        picture = _fitted(picture, (size[1], size[0]), fit)
     pixels = np.asarray(picture, np.uint8)
     return pixels[..., np.newaxis] if channels == 1 else pixels
+
+
+def _fitted(picture: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+    """An image in another size (width, height)."""
+    if fit == "crop":
+        return ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
+    if fit == "pad":
+        return ImageOps.pad(picture, size, Image.Resampling.BILINEAR)
+    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def _one_line(error: Exception) -> str:

@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.split import Split
+from zoo.models.fusing import fuse_model
 from zoo.models.outputs import class_probabilities, known_output_kind
+from zoo.models.response_normalization import LocalResponseNormalization, stock_equivalent
 
 
 def serving_model(model: keras.Model, split: Split) -> keras.Model:
@@ -20,8 +22,23 @@ def serving_model(model: keras.Model, split: Split) -> keras.Model:
     x = inputs
     if split.dtype == np.uint8:
         x = keras.layers.Rescaling(split.scaling.scale, split.scaling.offset, dtype="float32", name="scaling")(x)
-    outputs = class_probabilities(model(x, training=False), known_output_kind(model))
+    outputs = class_probabilities(_of_stock_layers(model)(x, training=False), known_output_kind(model))
     return keras.Model(inputs, outputs, name=f"{model.name}_serving")
+
+
+def _of_stock_layers(model: keras.Model) -> keras.Model:
+    """A model without layers of ours, so that it loads where there is no zoo; the model itself when it has none."""
+    if not any(isinstance(layer, LocalResponseNormalization) for layer in model._flatten_layers()):
+        return model
+
+    def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, LocalResponseNormalization):
+            return stock_equivalent(layer)
+        return type(layer).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=replaced)
+    copy.set_weights(model.get_weights())
+    return fuse_model(copy)
 
 
 def write_saved_model(serving: keras.Model, path: Path, split: Split) -> None:
@@ -33,8 +50,8 @@ def write_saved_model(serving: keras.Model, path: Path, split: Split) -> None:
         index = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         return {"probabilities": probabilities, "class_index": index, "class_name": tf.gather(names, index)}
 
-    signature = [tf.TensorSpec((None, *split.input_shape), tf.as_dtype(split.dtype), name="inputs")]
-    archive = keras.export.ExportArchive()
-    archive.track(serving)
-    archive.add_endpoint("serving_default", serve, input_signature=signature)
-    archive.write_out(str(path), verbose=False)
+    module = tf.Module()  # Keras's ExportArchive would write every weight twice
+    module.weights = [variable.value for variable in serving.variables]
+    inputs = tf.TensorSpec((None, *split.input_shape), tf.as_dtype(split.dtype), name="inputs")
+    module.serve = tf.function(serve, input_signature=[inputs])
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})

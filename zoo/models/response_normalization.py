@@ -56,3 +56,18 @@ class LocalResponseNormalization(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:  # noqa: D102
         own = {"radius": self.radius, "alpha": self.alpha, "beta": self.beta, "bias": self.bias}
         return super().get_config() | own
+
+
+def stock_equivalent(layer: LocalResponseNormalization) -> keras.Model:
+    """The same function as a model of stock Keras operations, for files that are to load without the zoo."""
+    inputs = keras.Input(layer.input.shape[1:], dtype=layer.compute_dtype)
+    dtype = "float64" if layer.compute_dtype == "float64" else "float32"
+    x = ops.cast(inputs, dtype)
+    beside = [(0, 0)] * (len(inputs.shape) - 1) + [(layer.radius, layer.radius)]
+    squares = ops.pad(ops.square(x), beside)
+    channels = inputs.shape[-1]
+    energy = squares[..., :channels]
+    for i in range(1, 2 * layer.radius + 1):
+        energy = energy + squares[..., i : i + channels]
+    outputs = x * ops.power(layer.bias + layer.alpha * energy, -layer.beta)
+    return keras.Model(inputs, ops.cast(outputs, layer.compute_dtype), name=layer.name)

@@ -106,6 +106,21 @@ def load_weights(model: keras.Model, file: WeightFile, kernel_initializer: str |
         )
 
 
+def count_classes(model: str, file: WeightFile) -> int:
+    """The number of classes that a file for a model of the catalog knows.
+
+    Raises:
+        WeightsError: the file has no last layer of that model.
+    """
+    naming = _NAMINGS.get(model, _torch_resnet_layer)
+    part = _CAFFE_PARTS["bias"] if naming is _caffe_layer else _TORCH_PARTS["bias"]
+    name = naming("predictions") + part
+    tensors = _canonical(file.tensors)
+    if name not in tensors or tensors[name][1].ndim != 1:
+        raise WeightsError(f"{file.path} does not fit {model}; missing: {name}")
+    return len(tensors[name][1])
+
+
 def _assign(variable: keras.Variable, array: np.ndarray, forget_pages: Callable[[], None]) -> None:
     """Assigns a few rows at a time: TensorFlow copies what it is given twice, and AlexNet has a kernel of 151 MB."""
     rows = max(1, _BLOCK_BYTES * len(array) // array.nbytes)

@@ -64,7 +64,7 @@ def find_weights(model: str, weights: str | os.PathLike[str] | None) -> WeightFi
         if not path.is_file():
             if path.suffix or len(path.parts) > 1:
                 raise UsageError(f"{path}: no such weight file. Names of {model}: {', '.join(sources)}")
-            raise unknown_name(f"weights of {model} (nor is it a file)", weights, sources)
+            raise unknown_name(f"file or weights of {model}", weights, sources)
         digest = sha256_of_file(path)
         source = next((s for s in sources.values() if _is(digest, path, s)), next(iter(sources.values())))
     return WeightFile(path, digest, source, read_tensors(path))

@@ -29,6 +29,7 @@ class Source:
         sha256: of the file; the first eight digits where its publisher states no more, `None` where nobody states it.
         size: bytes, where `sha256` is `None`.
         format: "npy" (a dictionary of Caffe's layers) or "torch".
+        image_size: height and width of the images that it was made for.
         classes: name of the class list of its outputs, see `zoo.weights.labels`.
         normalization: what the publisher does to the pixels.
         top1: published accuracy on the test (CIFAR) or validation (ImageNet) set in percent: one centre crop.
@@ -39,6 +40,7 @@ class Source:
 
     url: str
     sha256: str | None
+    image_size: int
     classes: str
     normalization: Normalization
     top1: float
@@ -57,14 +59,14 @@ class Source:
 def _torchvision(name: str, sha256: str, top1: float, top5: float) -> Source:
     """Accuracies, transforms and hashes: pytorch.org/vision/stable/models.html; 224-pixel centre crops."""
     url = f"https://download.pytorch.org/models/{name}"
-    return Source(url, sha256, "imagenet", _IMAGENET, top1, top5)
+    return Source(url, sha256, 224, "imagenet", _IMAGENET, top1, top5)
 
 
 def _idelbayev(name: str, sha256: str, top1: float) -> Source:
     """Yerlan Idelbayev's "Proper ResNet implementation for CIFAR10/CIFAR100 in PyTorch", trained as in He et al. (2016)."""
     url = f"https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{name}"
     licence = "BSD-2-Clause"
-    return Source(url, sha256, "cifar10", _IMAGENET, top1, licence=licence, shortcut="zero_padding")
+    return Source(url, sha256, 32, "cifar10", _IMAGENET, top1, licence=licence, shortcut="zero_padding")
 
 
 def _chen(name: str, sha256: str, top1: float, top5: float) -> Source:
@@ -72,7 +74,7 @@ def _chen(name: str, sha256: str, top1: float, top5: float) -> Source:
     url = f"https://github.com/chenyaofo/pytorch-cifar-models/releases/download/resnet/{name}"
     classes = name.partition("_")[0]
     moments = _CIFAR10 if classes == "cifar10" else _CIFAR100
-    return Source(url, sha256, classes, moments, top1, top5, shortcut="projection")
+    return Source(url, sha256, 32, classes, moments, top1, top5, shortcut="projection")
 
 
 SOURCES: dict[str, dict[str, Source]] = {
@@ -81,6 +83,7 @@ SOURCES: dict[str, dict[str, Source]] = {
         "imagenet": Source(
             "https://www.cs.toronto.edu/~guerzhoy/tf_alexnet/bvlc_alexnet.npy",
             None,
+            227,
             "imagenet",
             _CAFFE,
             top1=57.1,

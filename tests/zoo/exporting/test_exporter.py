@@ -39,7 +39,16 @@ MODELS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
         (DIGITS, {"filters": 4, "units": 8, "dtype": "float64"}),
     ],
     "resnet20": [(DIGITS, {})],
+    "resnet32": [(DIGITS, {})],
+    "resnet44": [(DIGITS, {})],
+    "resnet56": [(DIGITS, {"shortcut": "projection"})],
+    "resnet18": [({**DIGITS, "image_size": 32}, {})],
+    "resnet34": [({**DIGITS, "image_size": 32}, {})],
+    "resnet50": [({**DIGITS, "image_size": 32}, {})],
+    "alexnet": [({**DIGITS, "image_size": 67}, {})],
+    "alexnet_v2": [({**DIGITS, "image_size": 63}, {})],
 }
+SMALL_STEPS = {"resnet": 0.02, "alexnet": 0.005}  # many or wide layers would multiply 0.2 to millions
 CASES = [(name, *case) for name, cases in MODELS.items() for case in cases]
 IDS = [f"{name}-{i}" for name, cases in MODELS.items() for i in range(len(cases))]
 
@@ -48,14 +57,37 @@ def test_every_model_has_an_entry():
     assert sorted(MODELS) == zoo.list_models()
 
 
+def settle(model: keras.Model, inputs: Any) -> None:
+    """Gives a deep model the moving statistics of `inputs`, and probabilities that are not all 0 and 1.
+
+    Its blocks add little to their shortcuts, as in a trained model: else rounding errors would grow from block to block.
+    """
+    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Add):
+            branch = layer.input[1]._keras_history.operation
+            branch.gamma.assign(branch.gamma * 0.2)
+    momenta = [layer.momentum for layer in normalisations]
+    for layer in normalisations:
+        layer.momentum = 0.0
+    model(inputs, training=True)
+    for layer, momentum in zip(normalisations, momenta, strict=True):
+        layer.momentum = momentum
+    last = model.get_layer("predictions")
+    features = np.asarray(keras.Model(model.input, last.input)(inputs, training=False))
+    last.kernel.assign(np.asarray(last.kernel) / np.std(features @ np.asarray(last.kernel)))
+
+
 def trained_looking(name: str, data: zoo.DataSplits, options: dict[str, Any]) -> keras.Model:
     """A model whose every weight, moving statistics too, has left its initial value."""
     model = zoo.build(name, data.input_shape, data.num_classes, **options)
     random = np.random.default_rng(0)
-    most = 0.02 if name == "resnet20" else 0.2  # twenty layers would multiply 0.2 to a million
+    most = next((most for kind, most in SMALL_STEPS.items() if name.startswith(kind)), 0.2)
     for weight in model.weights:
         if "seed_generator" not in weight.path:
             weight.assign(np.asarray(weight) + random.uniform(-most, most, weight.shape))
+    if most < 0.2:
+        settle(model, next(iter(data.test.batches(64)))[0])
     return model
 
 

@@ -1,0 +1,56 @@
+"""A published network ready to classify photographs: model, image size and class names from one name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import zoo.startup  # noqa: F401  (before Keras)
+
+import keras
+
+from zoo.errors import UsageError
+from zoo.models import catalog
+from zoo.weights.convert import count_classes
+from zoo.weights.fetch import find_weights
+from zoo.weights.labels import list_classes
+from zoo.weights.sources import SOURCES
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedModel:
+    """A model with published weights.
+
+    Attributes:
+        model: takes RGB images in [0, 1], gives probabilities.
+        image_size: height and width that it was made for.
+        class_names: one for each output; "class 0", "class 1", ... where the file's classes are of no known list.
+    """
+
+    model: keras.Model
+    image_size: int
+    class_names: list[str]
+
+
+def load_published(name: str, weights: str | os.PathLike[str] | None = None) -> PublishedModel:
+    """Builds a model of the catalog with all that a weight file has, its last layer included.
+
+    Args:
+        name: a name of the catalog that has published weights.
+        weights: a name of the table or the path of a file, as in `zoo.build`; `None` for the first of the table.
+
+    Raises:
+        UsageError: an unknown model or name, or a model without published weights.
+        WeightsError: the weights cannot be had or read, or do not fit.
+    """
+    catalog.builder(name)  # answers unknown names
+    if name not in SOURCES:
+        raise UsageError(f"{name} has no published weights. Models that have: {', '.join(sorted(SOURCES))}")
+    file = find_weights(name, next(iter(SOURCES[name])) if weights is None else weights)
+    assert file is not None
+    count, size = count_classes(name, file), file.source.image_size
+    path = os.fspath(file.path) if weights is None or weights not in SOURCES[name] else weights
+    model = catalog.build(name, (size, size, 3), count, weights=path)
+    lists = [list_classes(classes) for classes in (file.source.classes, "imagenet", "cifar10", "cifar100")]
+    known = next(([c.name for c in classes] for classes in lists if len(classes) == count), None)
+    return PublishedModel(model, size, known or [f"class {k}" for k in range(count)])
