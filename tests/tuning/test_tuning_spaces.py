@@ -14,7 +14,9 @@ from zoo.models import catalog
 @pytest.mark.parametrize("name", sorted(SPACES))
 def test_default_spaces_build_compiled_models(name):
     classes = 2 if name == "logistic" else 3
-    space = tuning.space(name, (8, 8, 1), classes)
+    sizes = {"alexnet": 67, "alexnet_v2": 63, "resnet18": 32, "resnet34": 32, "resnet50": 32}
+    size = sizes.get(name, 8)
+    space = tuning.space(name, (size, size, 1), classes)
     hp = keras_tuner.HyperParameters()
     model = space.build(hp)
     assert isinstance(model, keras.Model)

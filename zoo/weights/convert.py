@@ -65,7 +65,7 @@ class _Target:
     variable: keras.Variable
     shape: tuple[int, ...]  # in the file
     convert: _Convert
-    is_head: bool
+    class_axis: int | None  # in the file, of the tensors of the last layer
 
 
 def load_weights(model: keras.Model, file: WeightFile, kernel_initializer: str | keras.Initializer) -> None:
@@ -84,9 +84,10 @@ def load_weights(model: keras.Model, file: WeightFile, kernel_initializer: str |
     """
     tensors = _canonical(file.tensors)
     targets = _targets(model, file)
-    head = [name for name, target in targets.items() if target.is_head]
-    other_classes = _other_classes(tensors, targets, head)
-    if other_classes:
+    head = [name for name, target in targets.items() if target.class_axis is not None]
+    classes = _classes(tensors, targets, head)
+    has_other_classes = classes not in (0, model.get_layer("predictions").units)
+    if has_other_classes:
         for name in head:
             del targets[name], tensors[name]
     _check(model, file, tensors, targets)
@@ -96,11 +97,11 @@ def load_weights(model: keras.Model, file: WeightFile, kernel_initializer: str |
     for layer in model.layers:
         if hasattr(layer, "kernel_initializer") and layer.name != "predictions":
             layer.kernel_initializer = keras.initializers.get(kernel_initializer)
-    if other_classes:
+    if has_other_classes:
         _LOGGER.warning(
             "%s: its %d classes are left out; the layer 'predictions' of %s has new weights for %d classes",
             file.path,
-            other_classes,
+            classes,
             model.name,
             model.get_layer("predictions").units,
         )
@@ -162,7 +163,8 @@ def _targets(model: keras.Model, file: WeightFile) -> dict[str, _Target]:
                 convert = _red_first if layer.name == "conv1" and variable.name == "kernel" else _as_it_is
             else:
                 shape, convert = _torch_layout(model, layer, shape)
-            targets[name] = _Target(variable, shape, convert, layer.name == "predictions")
+            class_axis = (len(shape) - 1 if is_caffe else 0) if layer.name == "predictions" else None
+            targets[name] = _Target(variable, shape, convert, class_axis)
     return targets
 
 
@@ -196,24 +198,19 @@ def _torch_layout(
     return shape[::-1], convert
 
 
-def _other_classes(
-    tensors: Mapping[str, tuple[str, np.ndarray]], targets: Mapping[str, _Target], head: list[str]
-) -> int:
-    """The number of classes of the file where it is not the model's, else 0."""
-    if not all(name in tensors for name in head):
-        return 0
-    (bias,) = (name for name in head if len(targets[name].shape) == 1)
-    classes = tensors[bias][1].shape
-    if len(classes) != 1 or classes == targets[bias].shape:
-        return 0
+def _classes(tensors: Mapping[str, tuple[str, np.ndarray]], targets: Mapping[str, _Target], head: list[str]) -> int:
+    """The number of classes that all tensors of the file's last layer are for; 0 where they do not fit but for that."""
+    found = set()
     for name in head:
-        has, needs = tensors[name][1].shape, targets[name].shape
-        units = targets[bias].shape[0]
-        if len(has) != len(needs) or any(
-            h != n and (n != units or h != classes[0]) for h, n in zip(has, needs, strict=True)
-        ):
+        axis, needs = targets[name].class_axis, list(targets[name].shape)
+        has = list(tensors[name][1].shape) if name in tensors else []
+        if axis is None or len(has) != len(needs):
             return 0
-    return int(classes[0])
+        found.add(has.pop(axis))
+        needs.pop(axis)
+        if has != needs:
+            return 0
+    return 0 if len(found) > 1 else int(found.pop())
 
 
 def _check(

@@ -23,8 +23,8 @@ class WeightFile:
     Attributes:
         path: where it lies.
         sha256: of the whole file.
-        source: the entry of the table that it is; for a file of one's own the first entry of the model, whose
-            normalisation it is taken to expect.
+        source: the entry of the table that it is; for a file of one's own the first entry of the model with the same
+            shortcuts, whose normalisation it is taken to expect.
         tensors: name -> array.
     """
 
@@ -36,8 +36,7 @@ class WeightFile:
     @property
     def shortcut(self) -> str:
         """Which shortcuts the residual network has that the file is of."""
-        has_convolutions = any(".downsample." in name or ".shortcut." in name for name in self.tensors)
-        return "projection" if has_convolutions else "zero_padding"
+        return _shortcut(self.tensors)
 
 
 def find_weights(model: str, weights: str | os.PathLike[str] | None) -> WeightFile | None:
@@ -59,6 +58,7 @@ def find_weights(model: str, weights: str | os.PathLike[str] | None) -> WeightFi
         source = sources[weights]
         path = _local(source) or _download(source)
         digest = _checked(path, source)
+        tensors = read_tensors(path)
     else:
         path = Path(weights).expanduser()
         if not path.is_file():
@@ -66,8 +66,16 @@ def find_weights(model: str, weights: str | os.PathLike[str] | None) -> WeightFi
                 raise UsageError(f"{path}: no such weight file. Names of {model}: {', '.join(sources)}")
             raise unknown_name(f"file or weights of {model}", weights, sources)
         digest = sha256_of_file(path)
-        source = next((s for s in sources.values() if _is(digest, path, s)), next(iter(sources.values())))
-    return WeightFile(path, digest, source, read_tensors(path))
+        tensors = read_tensors(path)
+        published = [s for s in sources.values() if _is(digest, path, s)]
+        alike = [s for s in sources.values() if s.shortcut in (None, _shortcut(tensors))]
+        source = [*published, *alike][0]
+    return WeightFile(path, digest, source, tensors)
+
+
+def _shortcut(tensors: Tensors) -> str:
+    has_convolutions = any(".downsample." in name or ".shortcut." in name for name in tensors)
+    return "projection" if has_convolutions else "zero_padding"
 
 
 def _local(source: Source) -> Path | None:
