@@ -14,7 +14,6 @@ from zoo.errors import UsageError
 from zoo.models import layers
 from zoo.models.fusing import fuse_convolution
 from zoo.models.response_normalization import LocalResponseNormalization
-from zoo.weights.convert import load_weights
 from zoo.weights.fetch import WeightFile, find_weights
 
 
@@ -77,7 +76,7 @@ def alexnet(
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
-    return _finished("alexnet", inputs, outputs, file, kernel_initializer)
+    return layers.functional_model("alexnet", inputs, outputs, file, kernel_initializer)
 
 
 def alexnet_v2(
@@ -136,7 +135,7 @@ def alexnet_v2(
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
-    return _finished("alexnet_v2", inputs, outputs, file, kernel_initializer)
+    return layers.functional_model("alexnet_v2", inputs, outputs, file, kernel_initializer)
 
 
 def _find(
@@ -178,16 +177,3 @@ def _dense(x: keras.KerasTensor, name: str, options: dict[str, Any]) -> keras.Ke
 def _dropped(x: keras.KerasTensor, name: str, rate: float) -> keras.KerasTensor:
     dtype = x._keras_history.operation.dtype_policy
     return keras.layers.Dropout(rate, dtype=dtype, name=name)(x) if rate else x
-
-
-def _finished(
-    name: str,
-    inputs: keras.KerasTensor,
-    outputs: keras.KerasTensor,
-    file: WeightFile | None,
-    kernel_initializer: str | keras.Initializer,
-) -> keras.Model:
-    model = keras.Model(inputs, outputs, name=name)
-    if file is not None:
-        load_weights(model, file, kernel_initializer)
-    return model

@@ -12,6 +12,7 @@ import keras
 
 from zoo.errors import UsageError
 from zoo.models.normalization import fused_batch_normalization
+from zoo.weights.convert import load_weights
 from zoo.weights.fetch import WeightFile
 
 _MONOTONE = ("relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign", "linear")
@@ -119,6 +120,20 @@ def classifier(
         dtype=_unmixed(dtype),
         name="predictions",
     )(features)
+
+
+def functional_model(
+    name: str,
+    inputs: keras.KerasTensor,
+    outputs: keras.KerasTensor,
+    file: WeightFile | None,
+    kernel_initializer: str | keras.Initializer,
+) -> keras.Model:
+    """A published network, with the weights of a file where there is one."""
+    model = keras.Model(inputs, outputs, name=name)
+    if file is not None:
+        load_weights(model, file, kernel_initializer)
+    return model
 
 
 def check_dropout(rate: float) -> None:

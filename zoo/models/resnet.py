@@ -12,7 +12,6 @@ import keras
 
 from zoo.errors import UsageError
 from zoo.models import layers, residual
-from zoo.weights.convert import load_weights
 from zoo.weights.fetch import WeightFile, find_weights
 
 _SHORTCUTS = ("zero_padding", "projection")
@@ -178,7 +177,4 @@ def _classifier(
     """The mean of each map, the last layer, and the weights of a file."""
     x = keras.layers.GlobalAveragePooling2D(dtype=options["dtype"], name="pool")(x)
     outputs = layers.classifier(x, num_classes, classifier_activation, **options)
-    model = keras.Model(inputs, outputs, name=name)
-    if file is not None:
-        load_weights(model, file, options["kernel_initializer"])
-    return model
+    return layers.functional_model(name, inputs, outputs, file, options["kernel_initializer"])

@@ -16,6 +16,7 @@ from zoo.errors import WeightsError
 from zoo.weights.fetch import WeightFile
 
 _LOGGER = logging.getLogger("zoo")
+_FLOATS = ("float32", "float16", "bfloat16", "float64")
 _Convert = Callable[[np.ndarray], np.ndarray]
 _BLOCK_BYTES = 2**24
 _LISTED = 10  # names of each kind in an error
@@ -126,10 +127,10 @@ def _assign(variable: keras.Variable, array: np.ndarray, forget_pages: Callable[
     """Assigns a few rows at a time: TensorFlow copies what it is given twice, and AlexNet has a kernel of 151 MB."""
     rows = max(1, _BLOCK_BYTES * len(array) // array.nbytes)
     if rows >= len(array):
-        variable.assign(array)
+        variable.assign(array.astype(variable.dtype, copy=False))
         return
     for start in range(0, len(array), rows):
-        variable.value[start : start + rows].assign(array[start : start + rows].astype(variable.dtype))
+        variable.value[start : start + rows].assign(array[start : start + rows].astype(variable.dtype, copy=False))
         forget_pages()
 
 
@@ -230,7 +231,7 @@ def _check(
     kinds = [
         f"{tensors[name][0]} has {tensors[name][1].dtype} numbers"
         for name in shapes
-        if tensors[name][1].dtype.kind != "f"
+        if tensors[name][1].dtype not in _FLOATS
     ]
     faults = [
         f"{title} {_listed(names)}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import UsageError, WeightsError, unknown_name
@@ -90,22 +93,31 @@ def _download(source: Source) -> Path:
 
     import keras
 
-    complete = source.sha256 if source.sha256 and len(source.sha256) == 64 else None
+    fetch = functools.partial(keras.utils.get_file, source.file_name, origin=source.url, cache_subdir=_CACHE)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            path = keras.utils.get_file(
-                source.file_name,
-                origin=source.url,
-                file_hash=complete,
-                hash_algorithm="sha256",
-                cache_subdir=_CACHE,
-            )
+        with contextlib.redirect_stdout(sys.stderr), _patience():
+            if source.sha256 and len(source.sha256) == 64:
+                return Path(fetch(file_hash=source.sha256, hash_algorithm="sha256"))
+            path = Path(fetch())
+            if not _is(sha256_of_file(path), path, source):  # what a killed process left
+                path = Path(fetch(force_download=True))
+            return path
     except Exception as error:  # Keras raises bare Exceptions for what a network can do
         raise WeightsError(
             f"{source.file_name} cannot be downloaded from {source.url} ({' '.join(str(error).split())[:200]}); put it "
             "into a folder and name that in ZOO_WEIGHTS_DIR, or give weights= the file's path"
         ) from None
-    return Path(path)
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Lets a server that says nothing for a minute fail; Keras would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(60)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _checked(path: Path, source: Source) -> str:

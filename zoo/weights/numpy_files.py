@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.weights.unpickle import Allowed, Described, MalformedError, read_pickle, text
+from zoo.weights.unpickle import Allowed, Described, MalformedError, is_shape, read_pickle, text
 
 _LONGEST_HEADER = 10_000
 _DTYPES = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
@@ -51,7 +51,7 @@ def _after_header(data: memoryview) -> int:
         version = np.lib.format.read_magic(head)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, _, dtype = read(head, max_header_size=_LONGEST_HEADER)
-    except (ValueError, KeyError, EOFError) as error:
+    except Exception as error:  # NumPy parses it as Python text, which can be damaged in many ways
         raise MalformedError(f"its header is damaged ({' '.join(str(error).split())[:100]})") from None
     if dtype != np.dtype(object) or shape not in ((), (1,)):
         raise MalformedError(f"it holds an array of {dtype} with shape {shape}, not a dictionary of arrays")
@@ -66,6 +66,8 @@ class _DType(Described):
             raise MalformedError(f"it has numbers of the kind {self.code[:20]!r}")
 
     def build(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) < 5:
+            raise MalformedError("it describes numbers in a way that is not known")
         _, order, fields, *others = state
         if text(order) not in ("<", ">", "|", "=") or fields is not None or any(o is not None for o in others[:2]):
             raise MalformedError("it has arrays of records")
@@ -82,8 +84,10 @@ class _Array(Described):
     content: Any = None
 
     def build(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise MalformedError("it describes an array in a way that is not known")
         _, shape, dtype, fortran, content = state
-        if not isinstance(dtype, _DType) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        if not isinstance(dtype, _DType) or not is_shape(shape):
             raise MalformedError("it describes an array in a way that is not known")
         if dtype.is_object:
             if not isinstance(content, list) or len(content) != math.prod(shape):
@@ -91,12 +95,14 @@ class _Array(Described):
             self.content = content
             return
         kind = np.dtype((">" if dtype.is_big_endian else "<") + dtype.code)
-        if len(shape) > 8 or math.prod(shape) * kind.itemsize != len(content):
+        if not isinstance(content, memoryview) or math.prod(shape) * kind.itemsize != len(content):
             raise MalformedError(
-                f"it declares an array of {'x'.join(map(str, shape))} numbers and has {len(content):,} bytes for it"
+                f"it declares an array of {'x'.join(map(str, shape))} numbers and does not have their bytes"
             )
-        numbers = np.frombuffer(content, kind)
-        self.content = numbers.reshape(shape, order="F" if fortran else "C")
+        try:
+            self.content = np.frombuffer(content, kind).reshape(shape, order="F" if fortran else "C")
+        except ValueError:  # of no numbers, and yet too large for NumPy
+            raise MalformedError(f"it declares an array of {'x'.join(map(str, shape))} numbers") from None
 
 
 _ALLOWED: Allowed = {

@@ -42,9 +42,13 @@ def read_tensors(path: Path) -> Tensors:
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from None
     try:
-        return Tensors(_read(path, memoryview(mapped)), mapped)
+        tensors = _read(path, memoryview(mapped))
+        if strange := [name for name in tensors if not name.isprintable()]:
+            raise MalformedError(f"it has a tensor with the name {strange[0]!r}")
     except MalformedError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        reason = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(error))
+        raise WeightsError(f"{path}: {reason[:500]}") from None
+    return Tensors(tensors, mapped)
 
 
 def _read(path: Path, data: memoryview) -> dict[str, np.ndarray]:
@@ -57,6 +61,6 @@ def _read(path: Path, data: memoryview) -> dict[str, np.ndarray]:
     if bytes(data[8:9]) == b"{":
         try:
             return safetensors.numpy.load_file(path)
-        except (safetensors.SafetensorError, TypeError, KeyError, ValueError) as error:
+        except Exception as error:  # it raises many kinds, e.g. for numbers that NumPy lacks
             raise MalformedError(f"it is no readable safetensors file ({error})") from None
     raise MalformedError("it is no weight file of a known kind (.npy dictionary, Torch .th or .pth, safetensors)")

@@ -8,18 +8,18 @@ import math
 import zipfile
 from typing import Any
 
+import ml_dtypes as _registers  # noqa: F401  (NumPy then knows bfloat16)
 import numpy as np
 
-from zoo.weights.unpickle import Allowed, MalformedError, read_pickle, text
+from zoo.weights.unpickle import Allowed, Described, MalformedError, is_count, is_shape, read_pickle, text
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a legacy file
 _PROTOCOL = 1001
-_BFLOAT16 = "bfloat16"  # NumPy has none: its bits are the upper half of a float32
 _STORAGES = {
     "torch.FloatStorage": "<f4",
     "torch.DoubleStorage": "<f8",
     "torch.HalfStorage": "<f2",
-    "torch.BFloat16Storage": _BFLOAT16,
+    "torch.BFloat16Storage": "bfloat16",
     "torch.LongStorage": "<i8",
     "torch.IntStorage": "<i4",
     "torch.ShortStorage": "<i2",
@@ -27,6 +27,16 @@ _STORAGES = {
     "torch.ByteStorage": "u1",
     "torch.BoolStorage": "u1",
 }
+# What checkpoints hold beside tensors, e.g. the best accuracy as a NumPy number. It is passed over.
+_IGNORED = (
+    "__builtin__.set",
+    "_codecs.encode",
+    "builtins.set",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray.scalar",
+    "numpy.dtype",
+    "torch.device",
+)
 _MOST_PAIRS = 100_000  # of dictionaries that are given as lists
 _LARGEST_PICKLE = 2**26  # in a zip file, where the tensors lie beside it
 
@@ -42,7 +52,7 @@ class Storage:
     @property
     def itemsize(self) -> int:
         """Bytes of one number."""
-        return 2 if self.dtype == _BFLOAT16 else np.dtype(self.dtype).itemsize
+        return np.dtype(self.dtype).itemsize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +65,13 @@ class Tensor:
     stride: tuple[int, ...]
 
     def array(self, data: memoryview) -> np.ndarray:
-        """The tensor from the bytes of its storage; a view of them, but for bfloat16."""
-        if self.storage.dtype == _BFLOAT16:
-            numbers = (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-        else:
-            numbers = np.frombuffer(data, self.storage.dtype)
-        strides = [step * numbers.itemsize for step in self.stride]
-        return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.size, strides, writeable=False)
+        """The tensor from the bytes of its storage: a view of them."""
+        numbers = np.frombuffer(data, self.storage.dtype)
+        strides = [step * numbers.itemsize if n > 1 else 0 for n, step in zip(self.size, self.stride, strict=True)]
+        try:
+            return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.size, strides, writeable=False)
+        except ValueError:  # of no numbers, and yet too large for NumPy
+            raise MalformedError(f"it declares a tensor of {'x'.join(map(str, self.size))} numbers") from None
 
 
 def is_legacy(data: memoryview) -> bool:
@@ -95,7 +105,8 @@ def read_legacy(data: memoryview) -> dict[str, np.ndarray]:
 
     value, position = read_pickle(data, position, _allowed(), described)
     keys, position = read_pickle(data, position, {})
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    is_list = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not is_list or sorted(keys) != sorted(storages):
         raise MalformedError("its list of storages is damaged")
     contents: dict[str, memoryview] = {}
     for key in keys:
@@ -115,7 +126,7 @@ def read_zip(data: memoryview) -> dict[str, np.ndarray]:
     """Tensor name -> array, views of `data`; the archive holds `data.pkl` and one uncompressed member a storage."""
     try:
         archive = zipfile.ZipFile(_View(data))
-    except (zipfile.BadZipFile, ValueError, OverflowError, UnicodeDecodeError) as error:
+    except Exception as error:  # zipfile raises many kinds on damaged files
         raise MalformedError(f"it is no readable zip file ({error})") from None
     members = {member.filename.partition("/")[2]: member for member in archive.infolist()}
     if "data.pkl" not in members:
@@ -193,10 +204,10 @@ def _allowed() -> Allowed:
         nonlocal remaining
         if not arguments:
             return {}
-        (pairs,) = arguments  # Python 2 wrote its dictionaries so
-        remaining -= len(pairs)
-        if not isinstance(pairs, list) or remaining < 0:
+        pairs = arguments[0]  # Python 2 wrote its dictionaries so
+        if len(arguments) > 1 or not isinstance(pairs, list) or len(pairs) > remaining:
             raise MalformedError("its dictionaries are damaged")
+        remaining -= len(pairs)
         return {text(key): value for key, value in pairs}
 
     return {
@@ -204,7 +215,8 @@ def _allowed() -> Allowed:
         "torch._utils._rebuild_tensor": _rebuild_tensor,
         "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
         "torch._utils._rebuild_parameter": lambda tensor, *others: tensor,
-        "torch.Size": tuple,
+        "torch.Size": lambda size: size,
+        **{name: lambda *arguments: Described() for name in _IGNORED},
         **{name: name for name in _STORAGES},
     }
 
@@ -214,29 +226,28 @@ def _storage(identity: tuple[Any, ...]) -> Storage:
     if len(identity) < 5 or identity[0] != "storage":
         raise MalformedError("it describes a storage in a way that is not known")
     _, kind, key, _, count, *_ = identity
-    if kind not in _STORAGES or not isinstance(key, str) or not isinstance(count, int) or count < 0:
+    if not isinstance(kind, str) or kind not in _STORAGES or not isinstance(key, str) or not is_count(count):
         raise MalformedError("it describes a storage of no known kind")
     return Storage(key, _STORAGES[kind], count)
 
 
 def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> Tensor:
     """Refuses a tensor that is larger than its storage or reaches beyond it, before anything is allocated."""
-    numbers = [offset, *size, *stride]
-    if not isinstance(storage, Storage) or len(size) != len(stride) or len(size) > 8:
+    if not isinstance(storage, Storage) or not is_shape(size) or not is_shape(stride) or len(size) != len(stride):
         raise MalformedError("it describes a tensor in a way that is not known")
-    if not all(isinstance(n, int) and n >= 0 for n in numbers):
-        raise MalformedError("it describes a tensor with sizes that are no whole numbers from 0 on")
+    if not is_count(offset):
+        raise MalformedError("it describes a tensor that begins nowhere")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if math.prod(size) > storage.count or (math.prod(size) and last >= storage.count):
         raise MalformedError(
             f"it declares a tensor of {'x'.join(map(str, size))} numbers in a storage of {storage.count:,}"
         )
-    return Tensor(storage, offset, tuple(size), tuple(stride))
+    return Tensor(storage, offset, size, stride)
 
 
 def _tensors(value: Any) -> dict[str, Tensor]:
     """The dictionary of tensors in what a file holds: the value itself, or one of its members, "state_dict" first."""
-    candidates = [value, value.get("state_dict"), *value.values()] if isinstance(value, dict) else []
+    candidates = [value.get("state_dict"), value, *value.values()] if isinstance(value, dict) else []
     for candidate in candidates:
         if isinstance(candidate, dict):
             tensors = {k: t for k, t in candidate.items() if isinstance(k, str) and isinstance(t, Tensor)}

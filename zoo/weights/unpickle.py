@@ -16,6 +16,8 @@ _MOST_OPCODES = 250_000  # a checkpoint of ResNet-50 has 12,000
 _LONGEST_TEXT = 65_536
 _LONGEST_KEY = 512  # of those that must be copied
 _LONGEST_NUMBER = 16  # bytes
+_MOST_NUMBERS = 2**40  # along one axis
+_MOST_AXES = 8
 
 # What a name may stand for: a function of ours, or a mark that other functions look at.
 Allowed = Mapping[str, Callable[..., Any] | str]
@@ -61,7 +63,9 @@ def read_pickle(
     machine = _Machine(data, position, allowed, persistent)
     try:
         return machine.run(), machine.position
-    except (IndexError, struct.error, UnicodeDecodeError, TypeError, KeyError):
+    except MalformedError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError, struct.error):
         raise MalformedError(f"its pickle is damaged at byte {machine.position:,}") from None
 
 
@@ -74,6 +78,16 @@ def text(value: Any) -> str:
     if not isinstance(value, str):
         raise MalformedError(f"it has {type(value).__name__} where a name belongs")
     return value
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value of a pickle is a whole number of which an array can have as many."""
+    return isinstance(value, int) and 0 <= value < _MOST_NUMBERS
+
+
+def is_shape(value: Any) -> bool:
+    """Whether a value of a pickle can be the shape, or the strides, of an array."""
+    return isinstance(value, tuple) and len(value) <= _MOST_AXES and all(is_count(n) for n in value)
 
 
 class _Machine:
