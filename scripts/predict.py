@@ -114,9 +114,10 @@ def _exported(directory: Path) -> _Classifier:
 def _certificate(directory: Path) -> dict[str, Any]:
     try:
         certificate: dict[str, Any] = json.loads((directory / "certificate.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise zoo.UsageError(
-            f"{directory} holds no export (no certificate.json); make one with scripts/export.py"
+            f"{directory} holds no export (no certificate.json); make one with scripts/export.py, or name a network with "
+            "--model"
         ) from None
     if certificate["input"]["dtype"] != "uint8" or len(certificate["input"]["shape"]) != 3:
         raise zoo.UsageError(f"{directory} takes no images but inputs of shape {certificate['input']['shape']}")

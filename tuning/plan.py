@@ -19,6 +19,7 @@ from tuning.task import Setting
 from zoo.data.splits import as_splits, content_sha256
 from zoo.errors import UsageError, unknown_name
 from zoo.training.recipe import Recipe
+from zoo.weights.fetch import find_weights
 
 RUNGS = ("halving", "hyperband")  # the methods that decide the epochs of a trial
 
@@ -95,10 +96,22 @@ def make_plan(
         "repeats": repeats,
         "max_trials": max_trials,
         "max_epochs": last_rung,  # where there are rungs; else the recipe has it
+        **_weight_hashes(setting.hypermodel),
     }
     oracle = _oracle(method, space, setting, max_epochs, seed)
     stacked = getattr(oracle, "asks_ahead", False) or folds * repeats > 1
     return Plan(dataclasses.replace(setting, stacked=stacked), oracle, header)
+
+
+def _weight_hashes(hypermodel: Any) -> dict[str, dict[str, str]]:
+    """What the weight files hold that trials begin with, so that a search is not resumed on others; nothing without."""
+    if not isinstance(hypermodel, ModelSpace):
+        return {}
+    sets = [values for labelled in hypermodel.named.values() for values in labelled.values()]
+    wanted = [*(hypermodel.values or {}).get("weights", []), *(values.get("weights") for values in sets)]
+    files = {str(name): find_weights(hypermodel.model_name, name) for name in wanted if name is not None}
+    hashes = {name: file.sha256 for name, file in files.items() if file is not None}
+    return {"weights_sha256": hashes} if hashes else {}
 
 
 def _oracle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ def load_images(
         color_mode: "rgb" or "grayscale".
 
     Raises:
-        UsageError: an unknown `fit` or `color_mode`.
+        UsageError: no files, an unknown `fit` or `color_mode`, or a size that is none.
         DataError: a file is no readable image; the message names it.
 
     Example:
@@ -81,14 +82,16 @@ def load_images(
     channels = {"rgb": 3, "grayscale": 1}.get(color_mode)
     if channels is None:
         raise unknown_name("color_mode", color_mode, ("rgb", "grayscale"))
-    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(size) != 2 or min(size) < 1:
-        raise UsageError(f"image_size must be one or two positive numbers. Received: image_size={image_size!r}")
-    if isinstance(paths, str | os.PathLike):
-        raise UsageError(f"paths must be a list of files. Received: {os.fspath(paths)!r}")
-    pixels = np.empty((len(paths), *size, channels), np.float32)
-    for i, path in enumerate(paths):
-        np.divide(read_image(Path(path), size, channels, fit), np.float32(255), out=pixels[i])
+    size = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
+    whole = [n for n in size if isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0]
+    if len(size) != 2 or len(whole) != 2 or size[0] * size[1] > _MAX_PIXELS:
+        raise UsageError(f"image_size must be one or two positive whole numbers. Received: image_size={image_size!r}")
+    files = [] if isinstance(paths, str | bytes | os.PathLike) else list(paths)
+    if not files or not all(isinstance(file, str | os.PathLike) for file in files):
+        raise UsageError(f"paths must be a list of one or more files. Received: {paths!r}")
+    pixels = np.empty((len(files), *size, channels), np.float32)
+    for i, file in enumerate(files):
+        np.divide(read_image(Path(file), (int(size[0]), int(size[1])), channels, fit), np.float32(255), out=pixels[i])
     return pixels
 
 
@@ -106,12 +109,15 @@ def read_image(path: Path, size: tuple[int, int] | None, channels: int, fit: str
                 raise DataError(
                     f"{path}: {picture.width}x{picture.height} pixels are too many; the most is {_MAX_PIXELS:,}"
                 )
-            if size is not None:
-                picture.draft("RGB", (size[1], size[0]))  # lets JPEG decode at a smaller scale: faster
+            if size is not None:  # lets JPEG decode at a smaller scale, faster, but still be reduced by us: sharper
+                height, width = size[::-1] if _is_turned(picture) else size
+                picture.draft("RGB", (2 * width, 2 * height))
             upright = ImageOps.exif_transpose(picture)
             return _pixels(upright, size, channels, fit)
-    except DataError:
-        raise
+    except DataError as error:
+        raise error if str(error).startswith(str(path)) else DataError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
     except Exception as error:  # Pillow raises many kinds on corrupt files
         raise DataError(f"{path}: not a readable image ({_one_line(error)}); repair or remove it") from error
 
@@ -121,16 +127,25 @@ def image_header(path: Path) -> tuple[tuple[int, int], int]:
     try:
         with Image.open(path) as picture:
             width, height = picture.size
-            if picture.getexif().get(0x0112) in (5, 6, 7, 8):  # EXIF: shown turned by 90 degrees
+            if _is_turned(picture):
                 width, height = height, width
             return (height, width), 1 if picture.mode in ("1", "L", "F") or picture.mode.startswith("I") else 3
     except Exception as error:
         raise DataError(f"{path}: not a readable image ({_one_line(error)}); repair or remove it") from error
 
 
+def _is_turned(picture: Image.Image) -> bool:
+    """Whether EXIF says that the image is shown turned by 90 degrees."""
+    return picture.getexif().get(0x0112) in (5, 6, 7, 8)
+
+
 def _pixels(picture: Image.Image, size: tuple[int, int] | None, channels: int, fit: str = "stretch") -> np.ndarray:
-    if picture.mode.startswith("I"):  # 16-bit grey: Pillow would clip it at 255 instead of scaling
-        picture = Image.fromarray((np.asarray(picture, np.float64) / 257).clip(0, 255).astype(np.uint8))
+    if picture.mode == "F":
+        raise DataError("floating-point pixels, whose white nothing says; save it with 8 or 16 bits")
+    if picture.mode.startswith("I"):  # Pillow would clip at 255 instead of scaling
+        grey = np.asarray(picture, np.float64)
+        grey = grey / 257 if picture.mode != "I" or grey.max() > 255 else grey  # of 16 bits, or of 8 in 32
+        picture = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:  # as it would be shown on a white page
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -146,7 +161,11 @@ def _fitted(picture: Image.Image, size: tuple[int, int], fit: str) -> Image.Imag
     if fit == "crop":
         return ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
     if fit == "pad":
-        return ImageOps.pad(picture, size, Image.Resampling.BILINEAR)
+        scale = min(size[0] / picture.width, size[1] / picture.height)
+        width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        whole, page = picture.resize((width, height), Image.Resampling.BILINEAR), Image.new(picture.mode, size)
+        page.paste(whole, ((size[0] - width) // 2, (size[1] - height) // 2))
+        return page
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 

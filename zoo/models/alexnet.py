@@ -14,7 +14,7 @@ from zoo.errors import UsageError
 from zoo.models import layers
 from zoo.models.fusing import fuse_convolution
 from zoo.models.response_normalization import LocalResponseNormalization
-from zoo.weights.fetch import WeightFile, find_weights
+from zoo.weights.fetch import WeightFile
 
 
 def alexnet(
@@ -145,7 +145,7 @@ def _find(
         raise UsageError(
             f"the weights of {name} are for images of {size}x{size}x3. Received: input_shape={tuple(input_shape)}"
         )
-    return find_weights(name, weights)
+    return layers.published_weights(name, weights, input_shape)
 
 
 def _convolution(

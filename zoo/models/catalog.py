@@ -10,6 +10,7 @@ import numbers
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError, unknown_name
@@ -87,10 +88,19 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int 
         "input_shape": [int(n) for n in shape],
         "num_classes": int(num_classes),
         "seed": seed,
-        "options": {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in options.items()},
+        "options": {k: _lasting(v) if k == "weights" else v for k, v in options.items()},
         **getattr(model, "zoo_weights", {}),
     }
     return model
+
+
+def _lasting(weights: str | os.PathLike[str] | None) -> str | None:
+    """`weights` as another working directory understands it: a name stays, a file's path becomes absolute."""
+    if weights is None:
+        return None
+    path = Path(weights).expanduser()
+    is_name = isinstance(weights, str) and path.name == weights and not path.exists()
+    return os.fspath(weights) if is_name else str(path.resolve())
 
 
 def _redrawn(value: Any) -> Any:

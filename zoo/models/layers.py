@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import keras
 from zoo.errors import UsageError
 from zoo.models.normalization import fused_batch_normalization
 from zoo.weights.convert import load_weights
-from zoo.weights.fetch import WeightFile
+from zoo.weights.fetch import WeightFile, find_weights
 
 _MONOTONE = ("relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign", "linear")
 DTYPES = ("float32", "float64", "mixed_bfloat16")
@@ -35,12 +36,19 @@ def check_image(name: str, input_shape: Sequence[int], least: int) -> None:
         )
 
 
+def published_weights(
+    name: str, weights: str | os.PathLike[str] | None, input_shape: Sequence[int]
+) -> WeightFile | None:
+    """The file that a builder's `weights` stands for; see `find_weights`."""
+    if weights is not None and input_shape[-1] != 3:
+        raise UsageError(f"published weights are for RGB images. Received: input_shape={tuple(input_shape)}")
+    return find_weights(name, weights)
+
+
 def published_normalization(inputs: keras.KerasTensor, file: WeightFile | None, dtype: str) -> keras.KerasTensor:
     """What published weights expect of RGB in [0, 1]: its mean subtracted, divided by its deviation. Without weights, nothing."""
     if file is None:
         return inputs
-    if inputs.shape[-1] != 3:
-        raise UsageError(f"published weights are for RGB images. Received: {inputs.shape[-1]} channels")
     variance = [deviation**2 for deviation in file.source.normalization.std]
     layer = keras.layers.Normalization(
         mean=list(file.source.normalization.mean), variance=variance, dtype=_unmixed(dtype), name="normalization"

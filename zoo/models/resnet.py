@@ -12,9 +12,10 @@ import keras
 
 from zoo.errors import UsageError
 from zoo.models import layers, residual
-from zoo.weights.fetch import WeightFile, find_weights
+from zoo.weights.fetch import WeightFile
 
 _SHORTCUTS = ("zero_padding", "projection")
+_CIFAR_DEPTHS = (20, 32, 44, 56)
 _IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
@@ -68,9 +69,11 @@ def resnet_cifar(
     """
     name = f"resnet{depth}"
     layers.check_image(name, input_shape, 4)
+    if depth not in _CIFAR_DEPTHS:
+        raise UsageError(f"depth must be one of {', '.join(map(str, _CIFAR_DEPTHS))}. Received: depth={depth!r}")
     if shortcut not in (None, *_SHORTCUTS):
         raise UsageError(f"shortcut must be None or one of {', '.join(_SHORTCUTS)}. Received: shortcut={shortcut!r}")
-    file = find_weights(name, weights)
+    file = layers.published_weights(name, weights, input_shape)
     shortcut = shortcut or (file.shortcut if file else "zero_padding")
     options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     inputs = layers.model_input(input_shape, dtype)
@@ -139,7 +142,9 @@ def resnet_imagenet(
     """
     name = f"resnet{depth}"
     layers.check_image(name, input_shape, 32)
-    file = find_weights(name, weights)
+    if depth not in _IMAGENET_BLOCKS:
+        raise UsageError(f"depth must be one of {', '.join(map(str, _IMAGENET_BLOCKS))}. Received: depth={depth!r}")
+    file = layers.published_weights(name, weights, input_shape)
     options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     inputs = layers.model_input(input_shape, dtype)
     x = layers.published_normalization(inputs, file, dtype)

@@ -19,7 +19,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     (Krizhevsky, Sutskever and Hinton, 2012, section 3.3). This is the form of `tf.nn.local_response_normalization`;
     Caffe and PyTorch divide alpha by the number of channels in the window, 2·radius + 1.
 
-    The sums of all windows are one product with a band matrix: in training less than half the time of TensorFlow's own
+    The sums of all windows are one product with a band matrix: in training about half the time of TensorFlow's own
     operation on a CPU, and in float64 too. It computes in float32 under mixed precision.
 
     Args:

@@ -12,8 +12,10 @@ from typing import Any
 import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from zoo.data.split import Scaling
 from zoo.data.splits import DataSplits, as_splits, content_sha256
 from zoo.errors import UsageError
 from zoo.training.compiling import make_loss, set_trainable, trainable_names
@@ -175,6 +177,11 @@ def check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) -
     units = outputs[-1] if isinstance(outputs, tuple) else None
     if units is not None and units != data.num_classes and not (units == 1 and data.num_classes == 2):
         raise UsageError(f"the model has {units} outputs, the data have {data.num_classes} classes")
+    scaling, pixels = data.train.scaling, data.train.dtype == np.uint8
+    if "weights_sha256" in getattr(model, "zoo_build", {}) and pixels and scaling != Scaling.to_range(0, 1):
+        raise UsageError(
+            "the published weights of the model are for pixels in [0, 1]; load the data with input_range=(0, 1)"
+        )
     for recipe in recipes:
         make_loss(model, recipe.loss)
         trainable_names(model, recipe.trainable)

@@ -11,6 +11,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from zoo.errors import WeightsError
 from zoo.weights.fetch import WeightFile
@@ -56,7 +57,11 @@ def _torch_resnet_layer(name: str) -> str:
     return prefix + (part.replace("conv", "bn") if is_normalization else part) + "."
 
 
-_NAMINGS: dict[str, Callable[[str], str]] = {"alexnet": _caffe_layer, "alexnet_v2": _torchvision_alexnet_layer}
+_NAMINGS: dict[str, Callable[[str], str]] = {
+    "alexnet": _caffe_layer,
+    "alexnet_v2": _torchvision_alexnet_layer,
+    **{f"resnet{depth}": _torch_resnet_layer for depth in (18, 20, 32, 34, 44, 50, 56)},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +119,7 @@ def count_classes(model: str, file: WeightFile) -> int:
     Raises:
         WeightsError: the file has no last layer of that model.
     """
-    naming = _NAMINGS.get(model, _torch_resnet_layer)
+    naming = _NAMINGS[model]
     part = _CAFFE_PARTS["bias"] if naming is _caffe_layer else _TORCH_PARTS["bias"]
     name = naming("predictions") + part
     tensors = _canonical(file.tensors)
@@ -126,7 +131,7 @@ def count_classes(model: str, file: WeightFile) -> int:
 def _assign(variable: keras.Variable, array: np.ndarray, forget_pages: Callable[[], None]) -> None:
     """Assigns a few rows at a time: TensorFlow copies what it is given twice, and AlexNet has a kernel of 151 MB."""
     rows = max(1, _BLOCK_BYTES * len(array) // array.nbytes)
-    if rows >= len(array):
+    if rows >= len(array) or tf.distribute.has_strategy():  # there a variable is several
         variable.assign(array.astype(variable.dtype, copy=False))
         return
     for start in range(0, len(array), rows):
@@ -149,7 +154,7 @@ def _canonical(tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[str, np.nda
 
 def _targets(model: keras.Model, file: WeightFile) -> dict[str, _Target]:
     """Canonical name -> where it goes, for every variable that a file has to give."""
-    naming = _NAMINGS.get(model.name, _torch_resnet_layer)
+    naming = _NAMINGS[model.name]
     is_caffe = naming is _caffe_layer
     parts = _CAFFE_PARTS if is_caffe else _TORCH_PARTS
     targets = {}

@@ -64,7 +64,7 @@ def find_weights(model: str, weights: str | os.PathLike[str] | None) -> WeightFi
         tensors = read_tensors(path)
     else:
         path = Path(weights).expanduser()
-        if not path.is_file():
+        if not _is_file(path):
             if path.suffix or len(path.parts) > 1:
                 raise UsageError(f"{path}: no such weight file. Names of {model}: {', '.join(sources)}")
             raise unknown_name(f"file or weights of {model}", weights, sources)
@@ -74,6 +74,13 @@ def find_weights(model: str, weights: str | os.PathLike[str] | None) -> WeightFi
         alike = [s for s in sources.values() if s.shortcut in (None, _shortcut(tensors))]
         source = [*published, *alike][0]
     return WeightFile(path, digest, source, tensors)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _shortcut(tensors: Tensors) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,16 +32,17 @@ class Prediction(NamedTuple):
     probability: float
 
 
-def list_classes(name: str) -> list[ClassName]:
+@functools.cache
+def list_classes(name: str) -> tuple[ClassName, ...]:
     """The classes of "imagenet", "cifar10" or "cifar100", in the order of a model's outputs."""
     known = {file.stem: file for file in _DIRECTORY.glob("*.txt")}
     if name not in known:
         raise unknown_name("class list", name, known)
     lines = known[name].read_text(encoding="utf-8").splitlines()
-    return [
+    return tuple(
         ClassName(line.partition("\t")[0] if "\t" in line else str(i), line.rpartition("\t")[2])
         for i, line in enumerate(lines)
-    ]
+    )
 
 
 def decode_predictions(
@@ -64,11 +67,16 @@ def decode_predictions(
         >>> decode_predictions(np.eye(10)[[3]], top=1)
         [[Prediction(class_id='3', name='cat', probability=1.0)]]
     """
-    scores = np.asarray(probabilities)
-    if scores.ndim != 2:
-        raise UsageError(f"probabilities must have the shape (images, classes). Received: {scores.shape}")
-    if top < 1:
-        raise UsageError(f"top must be at least 1. Received: top={top}")
+    try:
+        scores = np.asarray(probabilities, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError("probabilities must be an array of numbers with the shape (images, classes)") from None
+    if scores.ndim != 2 or not np.isfinite(scores).all():
+        raise UsageError(
+            f"probabilities must be finite numbers with the shape (images, classes). Received: {scores.shape}"
+        )
+    if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
+        raise UsageError(f"top must be a whole number of at least 1. Received: top={top!r}")
     names = _names(scores.shape[1], classes)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
     return [
@@ -77,7 +85,7 @@ def decode_predictions(
     ]
 
 
-def _names(count: int, classes: str | Sequence[str] | None) -> list[ClassName]:
+def _names(count: int, classes: str | Sequence[str] | None) -> Sequence[ClassName]:
     if classes is None:
         fitting = [file.stem for file in _DIRECTORY.glob("*.txt") if len(list_classes(file.stem)) == count]
         if not fitting:

@@ -1,4 +1,4 @@
-"""A weight file of any kind -> its named tensors. No pickle is executed, and nothing larger than the file is allocated."""
+"""A weight file of any kind -> its named tensors. No pickle is executed, and memory is bounded by the size of the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.weights.unpickle import MalformedError
 
 
 class Tensors(dict[str, np.ndarray]):
-    """Tensor name -> array. The arrays are read-only views of a file that is mapped into memory."""
+    """Tensor name -> array: read-only views of a file that is mapped into memory (of a safetensors file, copies)."""
 
     def __init__(self, arrays: dict[str, np.ndarray], mapped: mmap.mmap) -> None:
         super().__init__(arrays)

@@ -79,7 +79,7 @@ def _chen(name: str, sha256: str, top1: float, top5: float) -> Source:
 
 SOURCES: dict[str, dict[str, Source]] = {
     "alexnet": {
-        # Caffe's bvlc_reference model converted for TensorFlow (University of Toronto); its hash is published nowhere.
+        # Caffe's bvlc_alexnet, converted for TensorFlow (University of Toronto); its hash is published nowhere.
         "imagenet": Source(
             "https://www.cs.toronto.edu/~guerzhoy/tf_alexnet/bvlc_alexnet.npy",
             None,

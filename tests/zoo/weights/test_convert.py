@@ -259,7 +259,7 @@ def test_build_says_what_does_not_fit_too(tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_images_that_are_not_rgb_are_refused(files, channels):
-    with pytest.raises(UsageError, match=f"RGB images. Received: {channels} channels"):
+    with pytest.raises(UsageError, match=rf"RGB images. Received: input_shape=\(8, 8, {channels}\)"):
         zoo.build("resnet20", (8, 8, channels), 10, weights=files["zero_padding"])
 
 
