@@ -51,6 +51,7 @@ SPACES: dict[str, dict[str, Any]] = {
         "l2": Range(1e-6, 1e-2, log=True),
     },
     **{name: {"dropout": Range(0.0, 0.7), "l2": Range(1e-6, 1e-3, log=True)} for name in ("alexnet", "alexnet_v2")},
+    "transfer": {"dropout": Range(0.0, 0.7), "l2": Range(1e-6, 1e-1, log=True)},
     **{f"resnet{depth}": {"l2": Range(1e-6, 1e-3, log=True)} for depth in (18, 20, 32, 34, 44, 50, 56)},
 }
 

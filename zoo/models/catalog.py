@@ -44,6 +44,7 @@ MODELS: dict[str, tuple[str, str, dict[str, int], str]] = {
         )
         for n in (18, 34, 50)
     },
+    "transfer": ("zoo.models.transfer", "transfer", {}, "a new head on a backbone that was trained before"),
 }
 
 
@@ -96,8 +97,8 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int 
 
 def _lasting(weights: str | os.PathLike[str] | None) -> str | None:
     """`weights` as another working directory understands it: a name stays, a file's path becomes absolute."""
-    if weights is None:
-        return None
+    if weights is None or weights == "published":
+        return weights
     path = Path(weights).expanduser()
     is_name = isinstance(weights, str) and path.name == weights and not path.exists()
     return os.fspath(weights) if is_name else str(path.resolve())
@@ -105,7 +106,7 @@ def _lasting(weights: str | os.PathLike[str] | None) -> str | None:
 
 def _redrawn(value: Any) -> Any:
     """An initializer object without a seed of its own draws one again, from the seed of `build`."""
-    if hasattr(value, "get_config") and hasattr(type(value), "from_config"):
+    if hasattr(value, "get_config") and hasattr(type(value), "from_config") and not hasattr(value, "weights"):
         return type(value).from_config(value.get_config())
     return value
 

@@ -14,13 +14,19 @@ from zoo.models.normalization import fuse
 
 
 def fuse_model(model: keras.Model) -> keras.Model:
-    """`fuse` and `fuse_convolution` for every layer of a model that was loaded or made elsewhere; returns it."""
+    """`fuse_layer` for every layer of a model that was loaded or made elsewhere; returns it."""
     for layer in model._flatten_layers():
-        if type(layer) is keras.layers.BatchNormalization:
-            fuse(layer)
-        elif type(layer) is keras.layers.Conv2D:
-            fuse_convolution(layer)
+        fuse_layer(layer)
     return model
+
+
+def fuse_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """`fuse` for a batch normalisation, `fuse_convolution` for a convolution; returns the layer."""
+    if type(layer) is keras.layers.BatchNormalization:
+        fuse(layer)
+    elif type(layer) is keras.layers.Conv2D:
+        fuse_convolution(layer)
+    return layer
 
 
 def fuse_convolution(layer: keras.layers.Conv2D) -> keras.layers.Conv2D:

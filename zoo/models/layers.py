@@ -51,7 +51,7 @@ def published_normalization(inputs: keras.KerasTensor, file: WeightFile | None, 
         return inputs
     variance = [deviation**2 for deviation in file.source.normalization.std]
     layer = keras.layers.Normalization(
-        mean=list(file.source.normalization.mean), variance=variance, dtype=_unmixed(dtype), name="normalization"
+        mean=list(file.source.normalization.mean), variance=variance, dtype=unmixed(dtype), name="normalization"
     )
     return layer(inputs)
 
@@ -71,7 +71,7 @@ def hidden_options(
     }
 
 
-def _unmixed(dtype: str) -> str:
+def unmixed(dtype: str) -> str:
     """What computes where bfloat16 would lose too much: the first and the last layer."""
     return "float32" if dtype == "mixed_bfloat16" else dtype
 
@@ -125,7 +125,7 @@ def classifier(
         kernel_regularizer=penalty(l1, l2),
         bias_regularizer=penalty(l1, l2) if penalize_bias else None,
         kernel_initializer=kernel_initializer,
-        dtype=_unmixed(dtype),
+        dtype=unmixed(dtype),
         name="predictions",
     )(features)
 

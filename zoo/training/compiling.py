@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from zoo.errors import UsageError
 from zoo.models.outputs import operand_of, output_kind
+from zoo.models.transfer import HEAD
 from zoo.training.fused_updates import forget_traces, fuse_updates
 from zoo.training.recipe import Recipe
 
@@ -133,7 +134,8 @@ def trainable_names(model: keras.Model, trainable: str | Sequence[str] | None) -
     if trainable is None:
         return None
     names = [layer.name for layer in model.layers if layer.weights]
-    groups = {"all": names, "head": names[-1:], "backbone": names[:-1]}
+    head = [name for name in names if name.startswith(HEAD) or name == names[-1]]
+    groups = {"all": names, "head": head, "backbone": [name for name in names if name not in head]}
     if isinstance(trainable, str) and trainable in groups:
         return set(groups[trainable])
     chosen: set[str] = set()

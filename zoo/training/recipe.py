@@ -44,8 +44,9 @@ class Recipe:
         patience: stop after this many validations in a row without improvement, and restore the best weights; `None`
             trains all epochs and keeps the last weights.
         monitor: what early stopping watches: "val_loss" (with penalties), "val_data_loss" (without) or "val_accuracy".
-        trainable: which layers learn: `None` (as the model is), "all", "head" (the last layer with weights), "backbone"
-            (all others), or names with wildcards, e.g. `("stage2_*", "predictions")`.
+        trainable: which layers learn: `None` (as the model is), "all", "head" (the last layer with weights, and what
+            `transfer` put before it), "backbone" (all others), or names with wildcards, e.g. `("stage2_*", "predictions")`.
+            A frozen batch normalisation uses and keeps its moving statistics.
         seed: decides the order of the examples, augmentation and dropout.
 
     Raises:

@@ -276,7 +276,7 @@ def test_where_stacking_pays(digits, model, options, fields, expected):
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_table_of_models_is_right(name):
     shape = {"resn": (32, 32, 3), "alex": (67, 67, 3)}.get(name[:4], (8, 8, 1))
-    model = zoo.build(name, shape, 2)
+    model = zoo.build(name, shape, 2, **({"weights": None} if name == "transfer" else {}))
     assert is_chain(model) == (name in grouping.MODELS)
     if name in grouping.MODELS:
         space = tuning.space(name, shape, 2)

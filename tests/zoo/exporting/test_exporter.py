@@ -45,10 +45,11 @@ MODELS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "resnet18": [({**DIGITS, "image_size": 32}, {})],
     "resnet34": [({**DIGITS, "image_size": 32}, {})],
     "resnet50": [({**DIGITS, "image_size": 32}, {})],
+    "transfer": [(DIGITS, {"weights": None, "units": 6, "dropout": 0.5})],
     "alexnet": [({**DIGITS, "image_size": 67}, {})],
     "alexnet_v2": [({**DIGITS, "image_size": 63}, {})],
 }
-SMALL_STEPS = {"resnet": 0.02, "alexnet": 0.005}  # many or wide layers would multiply 0.2 to millions
+SMALL_STEPS = {"resnet": 0.02, "transfer": 0.02, "alexnet": 0.005}  # many or wide layers would multiply 0.2 to millions
 CASES = [(name, *case) for name, cases in MODELS.items() for case in cases]
 IDS = [f"{name}-{i}" for name, cases in MODELS.items() for i in range(len(cases))]
 

@@ -124,6 +124,19 @@ TABLE: dict[str, list[Case]] = {
     "alexnet_v2": [
         Case((63, 63, 3), 10, {"dropout": 0.0}, 20344650, 20344650, 10, 0, shaken=0.005, learning_rate=1e-5)
     ],
+    # ResNet-20 (at random: nothing is downloaded) without its last layer, 64 * 5 + 4 * 5, half of the last not trained, 5 * 3 + 3
+    "transfer": [
+        Case(
+            (8, 9, 1),
+            3,
+            {"weights": None, "image_size": 16, "units": 5, "batch_normalization": True, "dropout": 0.25},
+            270806,
+            269420,
+            3,
+            0,
+            shaken=0.02,
+        )
+    ],
 }
 
 # What every model refuses: (input_shape, num_classes, options). `None` stands for those of its first case.
@@ -193,6 +206,19 @@ REFUSED: dict[str, list[tuple[Any, Any, dict[str, Any]]]] = {
         ]
         for name in ("resnet18", "resnet34", "resnet50")
     },
+    "transfer": [
+        ((64,), None, {}),
+        ((8, 8, 2), None, {}),
+        (None, None, {"backbone": "resnet21", "weights": None}),
+        (None, None, {"backbone": "MobileNetV9", "weights": None}),
+        (None, None, {"backbone": "MobileNetV2", "weights": None, "image_size": 8}),
+        (None, None, {"backbone": "alexnet", "weights": None, "image_size": 32}),
+        (None, None, {"backbone": keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])}),
+        (None, None, {"weights": "imagenet"}),
+        (None, None, {"weights": None, "units": (8, 0)}),
+        (None, None, {"weights": None, "dropout": 1.0}),
+        (None, None, {"weights": None, "image_size": 0}),
+    ],
     **{
         name: [
             ((67, 62, 3), None, {}),
@@ -212,8 +238,18 @@ every_case = pytest.mark.parametrize(
 every_model = pytest.mark.parametrize("name", sorted(TABLE))
 
 
+BUILT: dict[str, tuple[keras.Model, list[np.ndarray]]] = {}
+
+
 def build(name: str, case: Case, **options: Any) -> keras.Model:
-    return zoo.build(name, case.input_shape, case.num_classes, **{**case.options, **options})
+    """The model with its initial weights; built once for all tests, which may change its weights and nothing else."""
+    key = repr((name, case, options))
+    if key not in BUILT:
+        model = zoo.build(name, case.input_shape, case.num_classes, **{**case.options, **options})
+        BUILT[key] = model, model.get_weights()
+    model, weights = BUILT[key]
+    model.set_weights(weights)
+    return model
 
 
 def inputs_for(case: Case, count: int = 7) -> np.ndarray:
@@ -325,7 +361,7 @@ def test_mixed_bfloat16_gives_float32_probabilities(name, case):
 
 @every_case
 def test_one_step_changes_every_trained_weight_and_lowers_the_loss(name, case):
-    model = build(name, case)
+    model = zoo.build(name, case.input_shape, case.num_classes, **case.options)  # one that may be compiled
     inputs, labels = inputs_for(case, 32), np.arange(32) % case.num_classes
     model.compile(keras.optimizers.SGD(case.learning_rate), make_loss(model, None))
     before, loss = model.get_weights(), model.evaluate(inputs, labels, verbose=0)
