@@ -20,6 +20,7 @@ from zoo.data.splits import as_splits, content_sha256
 from zoo.errors import UsageError, unknown_name
 from zoo.training.recipe import Recipe
 from zoo.weights.fetch import find_weights
+from zoo.weights.sources import SOURCES
 
 RUNGS = ("halving", "hyperband")  # the methods that decide the epochs of a trial
 
@@ -105,7 +106,7 @@ def make_plan(
 
 def _weight_hashes(hypermodel: Any) -> dict[str, dict[str, str]]:
     """What the weight files hold that trials begin with, so that a search is not resumed on others; nothing without."""
-    if not isinstance(hypermodel, ModelSpace):
+    if not isinstance(hypermodel, ModelSpace) or hypermodel.model_name not in SOURCES:
         return {}
     sets = [values for labelled in hypermodel.named.values() for values in labelled.values()]
     wanted = [*(hypermodel.values or {}).get("weights", []), *(values.get("weights") for values in sets)]

@@ -59,7 +59,10 @@ def _of_catalog(name: str, weights: str | os.PathLike[str] | None, image_size: i
         file = find_weights(name, weights)
         assert file is not None
         classes = count_classes(name, file)
-    return _without_classifier(catalog.build(name, (size, size, 3), classes, weights=weights, dtype=dtype))
+    model = catalog.build(name, (size, size, 3), classes, weights=weights, dtype=dtype)
+    features = _without_classifier(model)
+    features.zoo_weights = getattr(model, "zoo_weights", {})
+    return features
 
 
 def _of_applications(name: str, weights: str | os.PathLike[str] | None, image_size: int | None) -> keras.Model:

@@ -89,7 +89,9 @@ def transfer(
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
-    return keras.Model(inputs, outputs, name="transfer")
+    model = keras.Model(inputs, outputs, name="transfer")
+    model.zoo_weights = getattr(features, "zoo_weights", {})
+    return model
 
 
 def _as_backbone_takes(inputs: keras.KerasTensor, features: keras.Model, dtype: str) -> keras.KerasTensor:

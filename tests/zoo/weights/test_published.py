@@ -81,6 +81,21 @@ def test_pixels_in_another_range_are_refused():
 
 
 @needs_weights
+def test_a_new_head_knows_the_file_of_its_backbone(tmp_path):
+    data = zoo.load_dataset("digits", limit=40)
+    model = zoo.build("transfer", data.input_shape, 10, backbone="resnet20", weights=RESNET20)
+    backbone = zoo.build("resnet20", (32, 32, 3), 10, weights=RESNET20)
+    assert model.zoo_build["weights_sha256"] == backbone.zoo_build["weights_sha256"]
+    np.testing.assert_array_equal(model.get_layer("conv1").kernel, backbone.get_layer("conv1").kernel)
+    space = {"weights": [str(RESNET20)], "learning_rate": [0.01, 0.1]}
+    recipe = zoo.Recipe(optimizer="sgd", epochs=1, trainable="head")
+    result = tuning.search(
+        "transfer", data, method="grid", values=space, recipe=recipe, directory=tmp_path, verbose=False
+    )
+    assert list(result.table["status"]) == ["completed"] * 2
+
+
+@needs_weights
 def test_a_run_remembers_where_the_file_lies(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(RESNET20, "w.th")
