@@ -12,8 +12,7 @@ import keras
 from zoo.errors import UsageError, WeightsError, unknown_name
 from zoo.models import catalog, layers
 from zoo.models.outputs import output_kind
-from zoo.weights.convert import count_classes
-from zoo.weights.fetch import find_weights
+from zoo.models.published import load_published
 from zoo.weights.sources import SOURCES
 
 # network of keras.applications -> (what it wants done to pixels, size of ImageNet's images for it)
@@ -50,18 +49,12 @@ def features_of(
 
 
 def _of_catalog(name: str, weights: str | os.PathLike[str] | None, image_size: int | None, dtype: str) -> keras.Model:
-    sources = SOURCES[name]
-    if weights == "published":
-        weights = next(iter(sources))
-    size = image_size or next(iter(sources.values())).image_size
-    classes = 2
-    if weights is not None:
-        file = find_weights(name, weights)
-        assert file is not None
-        classes = count_classes(name, file)
-    model = catalog.build(name, (size, size, 3), classes, weights=weights, dtype=dtype)
-    features = _without_classifier(model)
-    features.zoo_weights = getattr(model, "zoo_weights", {})
+    if weights is None:
+        size = image_size or next(iter(SOURCES[name].values())).image_size
+        return _without_classifier(catalog.build(name, (size, size, 3), 2, dtype=dtype))
+    published = load_published(name, None if weights == "published" else weights, image_size=image_size, dtype=dtype)
+    features = _without_classifier(published.model)
+    features.zoo_weights = published.model.zoo_weights
     return features
 
 
@@ -99,12 +92,16 @@ def _without_classifier(model: keras.Model) -> keras.Model:
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3 or None in shape[1:]:
         raise UsageError(f"a backbone takes RGB images of one size. Received: {model.name!r} with input shape {shape}")
-    if output_kind(model) == "unknown":
-        return model
     last = model.outputs[0]._keras_history.operation
+    if output_kind(model) == "unknown":
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     while not isinstance(last, keras.layers.Dense):  # activations behind it
+        if isinstance(last, keras.Model):
+            raise UsageError(
+                f"{model.name!r} ends in the classifier of a model inside it; give a model that ends in features"
+            )
         last = last.input._keras_history.operation
-    return keras.Model(model.input, last.input, name=model.name)
+    return keras.Model(model.inputs[0], last.input, name=model.name)
 
 
 def _pooled(model: keras.Model) -> keras.Model:
@@ -114,4 +111,4 @@ def _pooled(model: keras.Model) -> keras.Model:
     if len(model.output_shape) != 4:
         raise UsageError(f"a backbone gives features or maps. Received: {model.name!r} with {model.output_shape}")
     x = keras.layers.GlobalAveragePooling2D(dtype=model.outputs[0].dtype, name="pool")(model.outputs[0])
-    return keras.Model(model.input, x, name=model.name)
+    return keras.Model(model.inputs[0], x, name=model.name)

@@ -32,12 +32,20 @@ class PublishedModel:
     class_names: list[str]
 
 
-def load_published(name: str, weights: str | os.PathLike[str] | None = None) -> PublishedModel:
+def load_published(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    image_size: int | None = None,
+    dtype: str = "float32",
+) -> PublishedModel:
     """Builds a model of the catalog with all that a weight file has, its last layer included.
 
     Args:
         name: a name of the catalog that has published weights.
         weights: a name of the table or the path of a file, as in `zoo.build`; `None` for the first of the table.
+        image_size: height and width of the images; by default what the weights were made for.
+        dtype: as in `zoo.build`.
 
     Raises:
         UsageError: an unknown model or name, or a model without published weights.
@@ -46,11 +54,11 @@ def load_published(name: str, weights: str | os.PathLike[str] | None = None) -> 
     catalog.builder(name)  # answers unknown names
     if name not in SOURCES:
         raise UsageError(f"{name} has no published weights. Models that have: {', '.join(sorted(SOURCES))}")
-    file = find_weights(name, next(iter(SOURCES[name])) if weights is None else weights)
+    chosen = next(iter(SOURCES[name])) if weights is None else weights
+    file = find_weights(name, chosen)
     assert file is not None
-    count, size = count_classes(name, file), file.source.image_size
-    path = os.fspath(file.path) if weights is None or weights not in SOURCES[name] else weights
-    model = catalog.build(name, (size, size, 3), count, weights=path)
+    count, size = count_classes(name, file), image_size or file.source.image_size
+    model = catalog.build(name, (size, size, 3), count, weights=chosen, dtype=dtype)
     lists = [list_classes(classes) for classes in (file.source.classes, "imagenet", "cifar10", "cifar100")]
     known = next(([c.name for c in classes] for classes in lists if len(classes) == count), None)
     return PublishedModel(model, size, known or [f"class {k}" for k in range(count)])

@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine. Python's own machine imports and calls what the program names; this one
 knows the opcodes that containers of arrays need, looks every name up in an allow-list, and calls functions of ours that
-only describe what they are given. Nothing is imported, and no more memory is taken than the file has bytes.
+only describe what they are given. Nothing is imported, and the memory that it takes is bounded by the size of the file.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ class Described:
 class _Reference:
     """A name of the allow-list, on the stack."""
 
-    def __init__(self, name: str, meaning: Callable[..., Any] | str) -> None:
-        self.name = name
+    def __init__(self, meaning: Callable[..., Any] | str) -> None:
         self.meaning = meaning
 
 
@@ -202,7 +201,7 @@ class _Machine:
         full = f"{module}.{name}"
         if full not in self._allowed:
             raise MalformedError(f"it refers to {full[:100]}, which no weight file needs; nothing was executed")
-        self.push(_Reference(full, self._allowed[full]))
+        self.push(_Reference(self._allowed[full]))
 
     def reduce(self) -> None:
         arguments, reference = self.pop(), self.pop()

@@ -102,6 +102,24 @@ def test_a_model_of_ones_own_is_copied_without_its_classifier(kind):
         np.testing.assert_array_equal(weight, old)
 
 
+def test_a_sequential_model_may_be_a_backbone():
+    own = own_backbone()
+    sequential = keras.Sequential(
+        [keras.Input((8, 8, 3)), *[type(x).from_config(x.get_config()) for x in own.layers[1:]]]
+    )
+    sequential.set_weights(own.get_weights())
+    model = zoo.build("transfer", (8, 8, 3), 3, backbone=sequential)
+    x = images(8, 8, 3)
+    np.testing.assert_allclose(features(model)(x), own(x), rtol=1e-6)
+
+
+def test_a_classifier_inside_another_model_is_refused():
+    own = own_backbone(classifier=True)
+    outer = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(2.0), own])
+    with pytest.raises(UsageError, match="classifier of a model inside it"):
+        zoo.build("transfer", (8, 8, 3), 3, backbone=outer)
+
+
 def test_an_adapted_normalisation_is_copied_with_what_it_learned():
     x = images(8, 8, 3)
     normalization = keras.layers.Normalization(name="own_normalization")
