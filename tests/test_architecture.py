@@ -15,7 +15,8 @@ ALLOWED = {
     "zoo.models": {"zoo.weights"},
     "zoo.weights": set(),
     "zoo.reference": None,  # NumPy alone, not even the ground
-    "zoo.training": {"zoo.data", "zoo.models"},
+    "zoo.features": {"zoo.data", "zoo.models"},
+    "zoo.training": {"zoo.data", "zoo.models", "zoo.features"},
     "zoo.evaluation": {"zoo.data", "zoo.models", "zoo.training"},
     "zoo.reporting": {"zoo.training", "zoo.evaluation"},
     "zoo.exporting": {"zoo.data", "zoo.models", "zoo.training", "zoo.evaluation"},

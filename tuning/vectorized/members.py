@@ -96,6 +96,7 @@ class Member:
         data, recipe: as given.
         numbers: `live_numbers`.
         model: its variables between epochs.
+        learner: the model, all of which learns.
         validator: gives the measures of the last epoch's weights, or `None` without validation data.
         seconds: its share of the time.
     """
@@ -112,6 +113,7 @@ class Member:
     ) -> None:
         self.data, self.recipe, self.numbers = data, recipe, live_numbers(options, recipe)
         self.model = MemberModel(program, weights, self.numbers["learning_rate"])
+        self.learner = self.model
         self.recorder = _Losses()
         self.validator = None if data.validation is None else self._validate
         self.measure: Callable[[], tuple[Measures, int]] | None = None  # all members' measures, and its own place

@@ -159,6 +159,18 @@ def content_sha256(data: DataSplits) -> str:
     return digest.hexdigest()
 
 
+def inputs_sha256(split: Split) -> str | None:
+    """What the inputs of one split are, as in `content_sha256`; `None` for a stream."""
+    if split.stream is not None:
+        return None
+    digest = hashlib.sha256(f"{len(split)} {split.input_shape} {split.dtype} {split.scaling}".encode())
+    if split.store is not None:
+        digest.update(_fingerprint(split)["sha256"].encode())
+    for file in split.files or () if split.store is None else ():
+        digest.update(Path(file).name.encode() + _ends(Path(file)))
+    return digest.hexdigest()
+
+
 def _ends(file: Path) -> bytes:
     """A file's size, first and last bytes; reading whole data sets would take minutes."""
     try:

@@ -35,6 +35,17 @@ class Store:
         store.array, store._tensor = _aligned(shape, np.dtype(dtype)), None
         return store
 
+    @classmethod
+    def mapped(cls, array: np.ndarray) -> Store:
+        """A store that is a memory map of a .npy file, which is read as it is needed; the file stays as it is.
+
+        Args:
+            array: what `np.load(file, mmap_mode="c")` gave; the format puts the values where TensorFlow can read them.
+        """
+        store = cls.__new__(cls)
+        store.array, store._tensor = np.asarray(array), None
+        return store
+
     def __len__(self) -> int:
         return len(self.array)
 

@@ -69,13 +69,25 @@ class GraphEpochs:
         split: training data in memory; `start` takes others of the same store.
         recipe: batch size, order, augmentation.
         one_by_one: whether every call is one gradient step, for callbacks that want batches.
+        draws: how many augmentations of the examples the store holds, one behind the other; pass p takes draw p mod `draws`.
+        fitted: the model whose `fit` asks for the steps, where that is another one.
     """
 
-    def __init__(self, model: keras.Model, split: Split, recipe: Recipe, *, one_by_one: bool = False) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        split: Split,
+        recipe: Recipe,
+        *,
+        one_by_one: bool = False,
+        draws: int = 1,
+        fitted: keras.Model | None = None,
+    ) -> None:
         assert split.store is not None
         assert split.rows is not None
         assert split.labels is not None
         self._model, self._recipe, self._one_by_one = model, recipe, one_by_one
+        self._fitted = fitted or model
         self.position: tuple[int, int] = 0, 0
         batches = MemoryBatches(split, recipe.batch_size, shuffle=recipe.shuffle, drop_remainder=recipe.drop_remainder)
         example = scale(tf.constant(split.store.array[split.rows[:1]]), split.scaling), tf.constant(split.labels[:1])
@@ -103,7 +115,14 @@ class GraphEpochs:
             return step, model.get_metrics_result()
 
         self._run = run
-        self._order_of = tf.function(batches.order, autograph=False, input_signature=[number, number, (column, column)])
+
+        def order_of(seed: tf.Tensor, epoch: tf.Tensor, examples: Any) -> Any:
+            rows, labels = batches.order(seed, epoch, examples)
+            if draws > 1:
+                rows += tf.cast(epoch % draws, tf.int32) * (len(split.store) // draws)
+            return rows, labels
+
+        self._order_of = tf.function(order_of, autograph=False, input_signature=[number, number, (column, column)])
         self.start(split, recipe.seed, epoch=0, validations=None, on_progress=None)
 
     @property
@@ -142,7 +161,7 @@ class GraphEpochs:
             return dict(self._model.get_metrics_result())
         end = step + 1 if self._one_by_one else self._steps
         logs: dict[str, Any] = {}
-        while step < end and not (logs and self._model.stop_training):  # as `fit`, which looks after a call
+        while step < end and not (logs and self._fitted.stop_training):  # as `fit`, which looks after a call
             last = min(end, step + self._validations.steps_until_due()) if self._validations else end
             reached, logs = self._run_steps(epoch, step, last)
             step = int(reached)

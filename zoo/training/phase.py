@@ -52,7 +52,7 @@ class PhaseRun:
         if program.validator is not None:
             kind = Validations if recipe.validate_every_steps is None else StepValidations
             first_step = records.phase_first_step if state is not None else len(records.steps)
-            self.validations = kind(program.validator, recipe, phase, first_step)
+            self.validations = kind(program.validator, recipe, phase, first_step, program.learner)
         if state is None:
             records.begin_phase()
         steps = program.start(

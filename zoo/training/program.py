@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +15,10 @@ import tensorflow as tf
 
 from zoo.data.split import Split
 from zoo.data.splits import DataSplits
-from zoo.training.compiling import compile_model, make_accuracy
+from zoo.errors import ZooError
+from zoo.features.cutting import split_frozen
+from zoo.features.extraction import extract_features
+from zoo.training.compiling import compile_model, make_accuracy, set_trainable
 from zoo.training.epochs import Epochs, GraphEpochs, OnProgress, StreamEpochs
 from zoo.training.live import LiveValues, unscaled
 from zoo.training.recipe import Recipe
@@ -35,9 +38,13 @@ class Program:
         recipe: how to train.
         live: the values that the model reads at run time, where it is used for more than one training.
         one_by_one: whether a call of `fit`'s train function is one gradient step, for callbacks that want batches.
+        keeps_features: whether what lies before all that learns is computed once for each example, where that can be.
+        on_features: told how far that is.
 
     Attributes:
         model: the model.
+        learner: the part of it that learns; it has its weights.
+        data: what is trained on: what was given, or the features that the frozen part makes of it.
         epochs: what makes the gradient steps.
         recorder: keeps the losses of gradient steps.
         validator: measures on validation data, or `None` without them.
@@ -52,9 +59,25 @@ class Program:
         *,
         live: LiveValues | None = None,
         one_by_one: bool = False,
+        keeps_features: bool = False,
+        on_features: OnProgress | None = None,
     ) -> None:
         self.model, self.one_by_one, self._live = model, one_by_one, live
-        split, validation = data.train, data.validation
+        set_trainable(model, recipe.trainable)
+        draws = recipe.augment_draws
+        self._computed, self.learner, self.data = model, model, data
+        parts = split_frozen(model) if _has_stock_steps(model) else None
+        if parts is not None:
+            self._computed, self.learner = parts.whole, parts.learning
+            if keeps_features and (draws or not recipe.augment):
+                features = extract_features(
+                    parts.frozen, data, augment=recipe.augment, draws=draws or 1, seed=recipe.seed, on_progress=on_features
+                )
+                if features is not None:
+                    self._computed, self.data, recipe = parts.learning, features, recipe.without_augmentation()
+        if draws and self.data is data:
+            raise ZooError("augment_draws keeps features of what is frozen, and there is nothing frozen or no room for them")
+        split, validation = self.data.train, self.data.validation
         self.in_graph = runs_in_graph(model, split)
         steps = split.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
         by_call = self.in_graph or one_by_one or recipe.validate_every_steps is not None or _is_distributed(model)
@@ -65,18 +88,27 @@ class Program:
                 steps_per_epoch=steps,
                 steps_per_execution=1 if by_call else min(steps, _STEPS_PER_EXECUTION),
             )
+        if self._computed is not model:
+            self._computed.compile(
+                optimizer=model.optimizer,
+                loss=model.loss,
+                metrics=[make_accuracy(model.loss)],
+                jit_compile=False,
+                steps_per_execution=model.steps_per_execution,
+            )
         examples = len(split) + (len(validation) if validation else 0)  # folds of one store may differ by a step
         self.recorder = StepRecorder(-(-examples // recipe.batch_size), model.distribute_strategy)
         self.validator: Validator | None = None
         if validation:
             accuracy = make_accuracy(model.loss)
-            self.validator = Validator(model, validation, model.loss, accuracy, _VALIDATION_BATCH)
+            self.validator = Validator(self._computed, validation, model.loss, accuracy, _VALIDATION_BATCH)
         self._stack = contextlib.ExitStack()
-        self._stack.enter_context(recording(model, self.recorder))
+        self._stack.enter_context(recording(self._computed, self.recorder))
+        self._stack.enter_context(_fitted_through(model, self._computed))
         self.epochs: Epochs = (
-            GraphEpochs(model, split, recipe, one_by_one=one_by_one)
+            GraphEpochs(self._computed, split, recipe, one_by_one=one_by_one, draws=draws or 1, fitted=model)
             if self.in_graph
-            else StreamEpochs(model, split, recipe)
+            else StreamEpochs(self._computed, split, recipe)
         )
         if live is not None:
             live.read_by_model(model)
@@ -94,6 +126,11 @@ class Program:
     def close(self) -> None:
         """Gives the model back to plain Keras."""
         self._stack.close()
+
+    @property
+    def metrics_variables(self) -> list[keras.Variable]:
+        """What the measures of an epoch that has begun are in."""
+        return list(self._computed.metrics_variables)
 
     @property
     def traces(self) -> int:
@@ -125,7 +162,7 @@ class Program:
         if self.validator is not None and data.validation is not None:
             self.validator.use(data.validation)
         self.recorder.take()
-        seed_generators(self.model, recipe.seed)
+        seed_generators(self.learner, recipe.seed)
         return data.train.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
 
     def reset(self, weights: Sequence[np.ndarray], options: Mapping[str, Any], recipe: Recipe) -> None:
@@ -150,10 +187,28 @@ class Program:
         )
 
 
+@contextlib.contextmanager
+def _fitted_through(model: keras.Model, computed: keras.Model) -> Iterator[None]:
+    """While inside, `model.fit` shows the measures of `computed`, whose steps are made in its place."""
+    if computed is model:
+        yield
+        return
+    model.get_metrics_result, model.reset_metrics = computed.get_metrics_result, computed.reset_metrics
+    try:
+        yield
+    finally:
+        del model.get_metrics_result, model.reset_metrics  # the methods of the class are back
+        model.train_function = None
+
+
 def runs_in_graph(model: keras.Model, split: Split) -> bool:
     """Whether the loop over gradient steps can run inside the graph."""
-    stock_step = type(model).train_step is keras.Model.train_step
-    return model.built and split.store is not None and stock_step and not _is_distributed(model)
+    return model.built and split.store is not None and _has_stock_steps(model)
+
+
+def _has_stock_steps(model: keras.Model) -> bool:
+    """Whether a model makes its steps as Keras does, on one device."""
+    return type(model).train_step is keras.Model.train_step and not _is_distributed(model)
 
 
 def generator_states(model: keras.Model, seed: int) -> list[tuple[keras.Variable, list[int]]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -15,6 +17,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
 _LINE_EVERY = 2.0  # seconds; a run of 500 short epochs is not 500 lines
 _PART_EVERY = 10.0  # seconds without a line before a long epoch tells how far it is
+
+
+@contextlib.contextmanager
+def computing_features(verbose: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A function that is told (batches done, batches) and shows it; `None` where nothing is to be shown."""
+    if not verbose:
+        yield None
+        return
+    bar = ProgressBar(1, "features")
+
+    def on_batches(done: int, batches: int) -> None:
+        bar.on_train_begin()  # a bar that is shown already stays as it is
+        bar.on_steps(done, batches)
+
+    try:
+        yield on_batches
+    finally:
+        bar.close()
 
 
 class ProgressBar(keras.callbacks.Callback):

@@ -38,6 +38,9 @@ class Recipe:
         shuffle: whether every epoch has a new order.
         drop_remainder: whether a last partial batch is left out.
         augment: names of `zoo.data.augment.AUGMENTATIONS`, applied to training batches.
+        augment_draws: how many augmentations of each example there are, epoch e taking number e mod `augment_draws`; for
+            phases that train behind a frozen backbone, which then computes each once. `None` draws anew in every epoch,
+            and the backbone computes in every step.
         validation_freq: epochs between validations (Keras's term).
         validate_every_steps: instead, validate after each global step that is a multiple of this; steps are counted from 0
             through all epochs.
@@ -64,6 +67,7 @@ class Recipe:
     shuffle: bool = True
     drop_remainder: bool = False
     augment: Sequence[str] = ()
+    augment_draws: int | None = None
     validation_freq: int = 1
     validate_every_steps: int | None = None
     patience: int | None = None
@@ -86,7 +90,7 @@ class Recipe:
             _check_range("weight_decay", self.weight_decay, least=0)
         for name in ("batch_size", "epochs", "validation_freq"):
             _check_count(name, getattr(self, name), least=1)
-        for name in ("validate_every_steps", "patience"):
+        for name in ("validate_every_steps", "patience", "augment_draws"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name), least=1)
         _check_count("seed", self.seed, least=0)
@@ -99,6 +103,8 @@ class Recipe:
         for name in names:
             _check_name("augmentation", name, AUGMENTATIONS)
         object.__setattr__(self, "augment", tuple(names))
+        if self.augment_draws is not None and not self.augment:
+            raise UsageError("augment_draws counts augmentations; give augment=, e.g. augment=('flip', 'crop')")
         if self.trainable is not None and not isinstance(self.trainable, str):
             names = self.trainable if isinstance(self.trainable, Sequence) else ()
             if not names or not all(isinstance(name, str) for name in names):
@@ -109,6 +115,10 @@ class Recipe:
     def decay(self) -> float | None:
         """The weight decay with Keras's default; `None` where there is none."""
         return 0.004 if self.optimizer == "adamw" and self.weight_decay is None else self.weight_decay
+
+    def without_augmentation(self) -> Recipe:
+        """This recipe for examples that were augmented before."""
+        return dataclasses.replace(self, augment=(), augment_draws=None)
 
     def as_config(self) -> dict[str, Any]:
         """The values as JSON takes them; `Recipe(**config)` is the same recipe."""

@@ -217,8 +217,10 @@ class _FolderCallback(keras.callbacks.Callback):
         self._saved = time.monotonic()
 
     def _save_weights(self, weights: list[np.ndarray]) -> None:
-        present = self.model.get_weights()
-        self.model.set_weights(weights)
+        assert self._validations is not None
+        learner = self._validations.learner
+        present = learner.get_weights()
+        learner.set_weights(weights)
         with atomic_path(self._folder.directory / "best.weights.h5") as temporary:
             self.model.save_weights(temporary)
-        self.model.set_weights(present)
+        learner.set_weights(present)

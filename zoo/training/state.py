@@ -85,7 +85,7 @@ def take_state(program: Program, records: EpochRecords, validations: Validations
     arrays = {"steps": steps, "losses": program.recorder.present()}
     groups = {"model": program.model.variables, "optimizer": program.model.optimizer.variables}
     if step:
-        groups["metrics"] = program.model.metrics_variables
+        groups["metrics"] = program.metrics_variables
     for name, variables in groups.items():
         arrays |= {f"{name}/{i}": np.asarray(v.numpy()) for i, v in enumerate(variables)}
     of_validations = None
@@ -112,18 +112,30 @@ def put_state(state: State, program: Program, validations: Validations | None) -
         ZooError: the state is that of another model or optimizer.
     """
     model = program.model
-    model.optimizer.build(model.trainable_variables)  # a stream's program leaves that to the first step
-    for name, variables in (("model", model.variables), ("optimizer", model.optimizer.variables)):
-        values = state.group(name)
-        if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
-            raise ZooError(f"the saved state is that of another {name}")
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+    model.optimizer.build(program.learner.trainable_variables)  # a stream's program leaves that to the first step
+    put_weights(state, model)
+    _assign("optimizer", model.optimizer.variables, state.group("optimizer"))
     program.recorder.restore(state.arrays["losses"])
     if validations is not None and state.facts["validations"] is not None:
         validations.restore(state.facts["validations"], state.group("best") or None)
     if state.facts["step"]:
         program.epochs.skip_to(state.facts["step"], state.group("metrics"))
+
+
+def put_weights(state: State, model: keras.Model) -> None:
+    """Gives a model the weights that a state was taken with.
+
+    Raises:
+        ZooError: the state is that of another model.
+    """
+    _assign("model", model.variables, state.group("model"))
+
+
+def _assign(name: str, variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
+        raise ZooError(f"the saved state is that of another {name}")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 class StateSaver(keras.callbacks.Callback):

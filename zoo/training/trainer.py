@@ -21,11 +21,11 @@ from zoo.errors import UsageError
 from zoo.training.compiling import make_loss, set_trainable, trainable_names
 from zoo.training.phase import PhaseRun
 from zoo.training.program import Program
-from zoo.training.progress import ProgressBar
+from zoo.training.progress import ProgressBar, computing_features
 from zoo.training.recipe import Recipe, as_recipes
 from zoo.training.records import EpochRecords, RunFolder
 from zoo.training.run import TrainingRun, load_run, versions, write_finished
-from zoo.training.state import State
+from zoo.training.state import State, put_weights
 
 
 def train(
@@ -124,10 +124,15 @@ class Training:
         """Trains by one recipe, from the beginning or from where `state` was taken."""
         one_by_one = any(_has_batch_hook(c) for c in self._callbacks)
         with contextlib.ExitStack() as stack:
-            program = stack.enter_context(Program(model, data, recipe, one_by_one=one_by_one))
-            run = PhaseRun(program, data, recipe, self.records, phase=phase, state=state)
             if state is not None:
                 self._earlier = state.facts["seconds"]
+                put_weights(state, model)  # what is frozen makes features with them
+            with computing_features(self._verbose) as on_features:
+                program = Program(
+                    model, data, recipe, one_by_one=one_by_one, keeps_features=True, on_features=on_features
+                )
+            stack.enter_context(program)
+            run = PhaseRun(program, program.data, recipe, self.records, phase=phase, state=state)
             own: list[keras.callbacks.Callback] = []
             if self._folder:
                 own.append(self._folder.callback(self.records, run.validations))

@@ -84,7 +84,15 @@ class Validator:
 class Validations(keras.callbacks.Callback):
     """Validates at the end of epochs, keeps the best weights, and stops training when patience runs out.
 
+    Args:
+        validator: measures.
+        recipe: when to validate, and what counts as better.
+        phase: number of the phase.
+        first_step: global step of its beginning.
+        learner: whose weights are kept and restored: the model, or the part of it that learns.
+
     Attributes:
+        learner: as above.
         records: one row a validation: phase, epoch, step (the global one it came after) and the measures.
         best: the record with the best `monitor`, or `None`.
         best_weights: the weights it was measured on.
@@ -92,8 +100,11 @@ class Validations(keras.callbacks.Callback):
         final: the measures of the weights that the model holds at the end of training.
     """
 
-    def __init__(self, validator: Validator, recipe: Recipe, phase: int, first_step: int) -> None:
+    def __init__(
+        self, validator: Validator, recipe: Recipe, phase: int, first_step: int, learner: keras.Model
+    ) -> None:
         super().__init__()
+        self.learner = learner
         self._validate, self._recipe, self._phase, self._first_step = validator, recipe, phase, first_step
         self._sign = 1.0 if MONITORS[recipe.monitor] == "max" else -1.0
         self._since_best = 0
@@ -120,7 +131,7 @@ class Validations(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         if self._recipe.patience is not None and self.best is not None:
-            self.model.set_weights(self.best_weights)
+            self.learner.set_weights(self.best_weights)
             self.final = self.best
         elif self.records and self.records[-1]["step"] == self._last_step():
             self.final = self.records[-1]
@@ -136,7 +147,7 @@ class Validations(keras.callbacks.Callback):
         self.records.append(record)
         score = self._sign * measures[self._recipe.monitor]
         if self.best is None or not score <= self._sign * self.best[self._recipe.monitor]:  # NaN is beaten by anything
-            self.best, self.best_weights, self._since_best = record, self.model.get_weights(), 0
+            self.best, self.best_weights, self._since_best = record, self.learner.get_weights(), 0
         else:
             self._since_best += 1
             if self._recipe.patience is not None and self._since_best >= self._recipe.patience:
@@ -147,8 +158,10 @@ class Validations(keras.callbacks.Callback):
 class StepValidations(Validations):
     """Validates after each global step that is a multiple of `validate_every_steps`, through all epochs."""
 
-    def __init__(self, validator: Validator, recipe: Recipe, phase: int, first_step: int) -> None:
-        super().__init__(validator, recipe, phase, first_step)
+    def __init__(
+        self, validator: Validator, recipe: Recipe, phase: int, first_step: int, learner: keras.Model
+    ) -> None:
+        super().__init__(validator, recipe, phase, first_step, learner)
         self._epoch = 0
         self._newest: dict[str, float] = {}
 

@@ -1,0 +1,147 @@
+"""Where features are kept: arrays in files that later runs find by a key, checked, bounded, and gone on with after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data.store import Store
+from zoo.data.streaming import available_memory
+from zoo.errors import LockedError
+from zoo.storage import DirectoryLock, sha256_of_file, write_json
+
+MOST_BYTES = 4 * 2**30  # of all features in the folder; those not used for longest go
+_SAVE_EVERY = 5.0  # seconds; what a killed process computes again at most
+_ARRAY, _ABOUT, _DONE = "features.npy", "about.json", "done.json"
+
+# Computes the rows of an array from one on, and tells how many are done: fill(array, first, on_rows).
+Fill = Callable[[np.ndarray, int, Callable[[int], None]], None]
+
+
+def cache_directory() -> Path:
+    """The folder that ZOO_CACHE_DIR names, else one beside the downloaded weights, below ~/.keras or KERAS_HOME."""
+    directory = os.environ.get("ZOO_CACHE_DIR")
+    if directory:
+        return Path(directory).expanduser() / "features"
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras-zoo" / "features"
+
+
+def stored(key: str | None, shape: Sequence[int], dtype: np.dtype, fill: Fill, about: dict[str, Any]) -> Store | None:
+    """An array by its key: read from its file, else computed, into a file where there is room, else into memory.
+
+    Args:
+        key: 64 hexadecimal digits that everything decides which the values depend on; `None` for what is not kept.
+        shape: of the array.
+        dtype: of the array.
+        fill: computes it.
+        about: what the file says of itself, for whoever finds it.
+
+    Returns:
+        The array as a store, which maps the file; `None` where there is no room for it.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if key is not None:
+        with contextlib.suppress(OSError, LockedError):  # no disk, or another process computes the same
+            return _from_file(cache_directory() / key, size, shape, np.dtype(dtype), fill, about)
+    if size > available_memory() // 4:
+        return None
+    store = Store.empty(shape, dtype)
+    fill(store.array, 0, lambda rows: None)
+    return store
+
+
+def _from_file(
+    folder: Path, size: int, shape: Sequence[int], dtype: np.dtype, fill: Fill, about: dict[str, Any]
+) -> Store:
+    found = _read(folder, shape, dtype)
+    if found is None:
+        shutil.rmtree(folder, ignore_errors=True)  # damaged
+        _make_room(folder.parent, size)
+        partial = folder.with_suffix(".partial")
+        with DirectoryLock(partial):
+            _compute(partial, size, shape, dtype, fill)
+            write_json(partial / _ABOUT, {**about, "sha256": sha256_of_file(partial / _ARRAY)})
+            os.rename(partial, folder)
+        found = _read(folder, shape, dtype)
+        if found is None:
+            raise OSError("what was written cannot be read")
+    os.utime(folder)  # it was used
+    return found
+
+
+def _read(folder: Path, shape: Sequence[int], dtype: np.dtype) -> Store | None:
+    """The array of a folder, mapped; `None` where there is none, or it is not what was written."""
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        if sha256_of_file(folder / _ARRAY) != about["sha256"]:
+            return None
+        array = np.load(folder / _ARRAY, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Store.mapped(array) if array.shape == tuple(shape) and array.dtype == dtype else None
+
+
+def _compute(partial: Path, size: int, shape: Sequence[int], dtype: np.dtype, fill: Fill) -> None:
+    """Computes an array in its file, from where an earlier process was killed."""
+    array, first = _begun(partial, shape, dtype), 0
+    if array is not None:
+        first = int(json.loads((partial / _DONE).read_text(encoding="utf-8"))["rows"])
+    else:
+        (partial / _DONE).unlink(missing_ok=True)
+        array = np.lib.format.open_memmap(partial / _ARRAY, mode="w+", dtype=dtype, shape=tuple(shape))
+        if hasattr(os, "posix_fallocate"):  # a disk that fills up later would kill the process at a write
+            with (partial / _ARRAY).open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+    saved = time.monotonic()
+
+    def on_rows(rows: int) -> None:
+        nonlocal saved
+        if time.monotonic() - saved >= _SAVE_EVERY:
+            array.flush()
+            write_json(partial / _DONE, {"rows": rows})
+            saved = time.monotonic()
+
+    fill(array, first, on_rows)
+    array.flush()
+    (partial / _DONE).unlink(missing_ok=True)
+
+
+def _begun(partial: Path, shape: Sequence[int], dtype: np.dtype) -> np.memmap | None:
+    """The array that a killed process left, if it said how far it came."""
+    if not (partial / _DONE).is_file():
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        array = np.load(partial / _ARRAY, mmap_mode="r+", allow_pickle=False)
+        if array.shape == tuple(shape) and array.dtype == dtype:
+            return array
+    return None
+
+
+def _make_room(directory: Path, size: int) -> None:
+    """Deletes what was not used for longest until there is room for `size` more bytes.
+
+    Raises:
+        OSError: there will be none.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if size > min(MOST_BYTES, shutil.disk_usage(directory).free // 2):
+        raise OSError("no room")
+    folders = sorted((f for f in directory.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
+    sizes = {folder: sum(f.stat().st_size for f in folder.iterdir()) for folder in folders}
+    total = sum(sizes.values())
+    for folder in folders:
+        if total + size <= MOST_BYTES:
+            return
+        with contextlib.suppress(LockedError):
+            with DirectoryLock(folder):  # another process may be filling it
+                pass
+            shutil.rmtree(folder, ignore_errors=True)  # whoever has mapped it keeps it
+            total -= sizes[folder]

@@ -1,0 +1,108 @@
+"""Where a model can be cut so that all that learns lies behind the cut."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Collection
+
+import zoo.startup  # noqa: F401  (before Keras)
+
+import keras
+
+# What computes something else in training than in inference, but only to regularise what learns before it or in it.
+_QUIET_WHEN_FROZEN = (
+    keras.layers.BatchNormalization,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """A model in two, which share its layers.
+
+    Attributes:
+        frozen: from the model's inputs to features; nothing in it learns.
+        learning: from features to the model's outputs; all that learns.
+        whole: one after the other, the frozen part always in inference mode: no dropout, and batch normalisation with its
+            moving statistics.
+        name: of the layer whose output the features are.
+    """
+
+    frozen: keras.Model
+    learning: keras.Model
+    whole: keras.Model
+    name: str
+
+
+def split_frozen(model: keras.Model) -> Parts | None:
+    """The model cut behind the last layer before which nothing learns; `None` where there is no such place."""
+    cut = find_cut(model)
+    if cut is None:
+        return None
+    frozen = keras.Model(model.inputs[0], cut, name="frozen")
+    learning = keras.Model(cut, model.outputs[0], name="learning")
+    inputs = keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
+    whole = keras.Model(inputs, learning(frozen(inputs, training=False)), name=model.name)
+    return Parts(frozen, learning, whole, cut._keras_history.operation.name)
+
+
+def find_cut(model: keras.Model, learning: Collection[str] | None = None) -> keras.KerasTensor | None:
+    """The last tensor through which all goes and before which nothing learns.
+
+    Before it lies a layer with weights, or it would not be worth it; behind it, what regularises the layers that learn
+    (their dropout). A layer that does something of its own in training, as augmentation does, is never before it.
+
+    Args:
+        model: a functional model with one input and one output; of any other, there is no cut.
+        learning: names of the layers that learn; by default those with `trainable`.
+    """
+    if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")) or not model.built:
+        return None
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    if graph is None or len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        return None
+    nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
+    if not any(_learns(node.operation, learning) for node in nodes):
+        return None
+    last_use = {id(tensor): i for i, node in enumerate(nodes) for tensor in node.input_tensors}
+    cut, passing, is_worth_it, is_settled = None, set[int](), False, True
+    for i, node in enumerate(nodes):
+        layer = node.operation
+        if _learns(layer, learning) or not _is_the_same_in_training(layer):
+            break
+        if isinstance(layer, _QUIET_WHEN_FROZEN) and not layer.weights:
+            is_settled = False  # whose dropout it is, the next layer with weights tells
+        elif getattr(layer, "weights", ()):
+            is_settled = True
+            is_worth_it |= not isinstance(layer, keras.layers.Normalization)
+        passing = {t for t in passing if last_use[t] > i} | {id(t) for t in node.outputs if id(t) in last_use}
+        if len(passing) == 1 and len(node.outputs) == 1 and is_settled and is_worth_it and id(node.outputs[0]) in passing:
+            cut = node.outputs[0]
+    return cut
+
+
+def _learns(layer: keras.layers.Layer | keras.Operation, learning: Collection[str] | None) -> bool:
+    if not getattr(layer, "weights", ()):
+        return False
+    if learning is not None:
+        return layer.name in learning
+    normalizes = isinstance(layer, keras.layers.BatchNormalization)  # its statistics, if nothing else
+    return bool(layer.trainable_variables) or (normalizes and layer.trainable)
+
+
+def _is_the_same_in_training(layer: keras.layers.Layer | keras.Operation) -> bool:
+    """Whether a layer that is frozen may be computed in inference mode."""
+    if not isinstance(layer, keras.layers.Layer) or isinstance(layer, _QUIET_WHEN_FROZEN):
+        return True
+    if getattr(layer, "activity_regularizer", None) is not None:
+        return False
+    if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
+        return all(_is_the_same_in_training(inner) for inner in layer.layers)
+    return "training" not in inspect.signature(layer.call).parameters
