@@ -27,6 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_model_options(parser)
     command.add_data_options(parser)
     command.add_recipe_options(parser)
+    parser.add_argument(
+        "--backbone", metavar="NAME", help="of --model transfer: what the new head stands on (resnet20)"
+    )
+    parser.add_argument(
+        "--phase",
+        action="append",
+        metavar="LAYERS:EPOCHS[:RATE]",
+        help="which layers learn, how long and how fast; several are run in turn, e.g. --phase head:5 --phase all:5:1e-4",
+    )
     parser.add_argument("--from-search", metavar="DIR", help="model, data and values of the best trial of a search")
     parser.add_argument("--output", metavar="DIR", help="the run folder (runs/DATASET-MODEL)")
     command.add_device_option(parser)
@@ -41,25 +50,41 @@ def train(args: argparse.Namespace) -> None:
     else:
         command.check_model(args)
         name, options, recipe = args.model, {}, command.recipe_from(args)
+        _choose_backbone(args)
+        command.phases_from(args, recipe)  # answers what is wrong with them before data are read
         data = command.load_data(args)
     options |= command.model_options(args)
+    recipes = command.phases_from(args, recipe)
     from zoo.training.trainer import run_config
 
     model = zoo.build(name, data.input_shape, data.num_classes, seed=recipe.seed, **options)
     dataset = Path(data.config["name"]).name
     output = Path(
         args.output
-        or command.run_directory(f"runs/{dataset}-{name}", run_config(model, data, recipe, with_content=True))
+        or command.run_directory(f"runs/{dataset}-{name}", run_config(model, data, recipes, with_content=True))
     )
     begun = "loading" if (output / "result.json").exists() else "continuing" if (output / "state.npz").exists() else ""
     parameters = f"({model.count_params():,} parameters)"
     print(f"{begun or 'training'} {name} {parameters} on {dataset}: {len(data.train):,} examples, {output}")
-    run = zoo.train(model, data, recipe, output_dir=output)
+    run = zoo.train(model, data, recipes, output_dir=output)
     if "val_accuracy" in run.metrics:
         print(f"validation accuracy {run.metrics['val_accuracy']:.4f} after {run.metrics['epochs']} epochs")
     if not math.isfinite(run.metrics["loss"]):
         print("warning: training diverged, the loss is not finite; try a smaller --learning-rate", file=sys.stderr)
     report_run(run, data)
+
+
+def _choose_backbone(args: argparse.Namespace) -> None:
+    """Makes --backbone an option of the builder, and its image size that of a folder whose images may have any."""
+    if args.backbone is not None:
+        if args.model != "transfer":
+            raise zoo.UsageError(f"--backbone is of --model transfer. Received: --model {args.model}")
+        args.set = [*args.set, f"backbone={args.backbone}"]
+    if args.model == "transfer" and args.image_size is None and args.dataset and Path(args.dataset).is_dir():
+        from zoo.models.backbones import image_size_of
+
+        options = command.model_options(args)
+        args.image_size = options.get("image_size") or image_size_of(options.get("backbone", "resnet20"))
 
 
 def _from_search(args: argparse.Namespace) -> tuple[str, dict[str, Any], zoo.Recipe, zoo.DataSplits]:

@@ -48,9 +48,22 @@ def features_of(
     raise unknown_name("backbone", backbone, [*SOURCES, *APPLICATIONS])
 
 
+def image_size_of(backbone: str) -> int:
+    """Height and width of the images that a named backbone was made for.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if backbone in SOURCES:
+        return next(iter(SOURCES[backbone].values())).image_size
+    if backbone in APPLICATIONS:
+        return APPLICATIONS[backbone][1]
+    raise unknown_name("backbone", backbone, [*SOURCES, *APPLICATIONS])
+
+
 def _of_catalog(name: str, weights: str | os.PathLike[str] | None, image_size: int | None, dtype: str) -> keras.Model:
     if weights is None:
-        size = image_size or next(iter(SOURCES[name].values())).image_size
+        size = image_size or image_size_of(name)
         return _without_classifier(catalog.build(name, (size, size, 3), 2, dtype=dtype))
     published = load_published(name, None if weights == "published" else weights, image_size=image_size, dtype=dtype)
     features = _without_classifier(published.model)

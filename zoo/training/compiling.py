@@ -129,6 +129,12 @@ def set_trainable(model: keras.Model, trainable: str | Sequence[str] | None) -> 
             layer.trainable = layer.name in chosen
 
 
+def count_weights(model: keras.Model) -> dict[str, int]:
+    """`trainable` and `frozen`: how many weights learn, and how many do not, moving statistics among them."""
+    trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    return {"trainable": trainable, "frozen": model.count_params() - trainable}
+
+
 def trainable_names(model: keras.Model, trainable: str | Sequence[str] | None) -> set[str] | None:
     """Names of the layers that `trainable` means, or `None` for "as the model is"."""
     if trainable is None:

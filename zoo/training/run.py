@@ -34,6 +34,7 @@ class TrainingRun:
         metrics: measures of the weights that `model` holds, and `epochs`, the number of epochs run.
         best: the validation with the best monitored value in the last phase, or `None` without validation.
         stopped_early: whether patience ran out in the last phase.
+        phases: for each recipe, `trainable` and `frozen`: how many weights learned, and how many did not.
         seconds: wall time of training.
         output_dir: the run folder, or `None`.
     """
@@ -47,6 +48,7 @@ class TrainingRun:
     best: dict[str, Any] | None
     stopped_early: bool
     seconds: float
+    phases: list[dict[str, int]] = dataclasses.field(default_factory=list)
     output_dir: Path | None = None
 
     @property
@@ -97,7 +99,7 @@ def write_finished(directory: Path, run: TrainingRun) -> None:
     write_tables(directory, {name: getattr(run, name) for name in _TABLES})
     with atomic_path(directory / "curves.png") as temporary:
         temporary.write_bytes(figure_png(plot_curves(run)))
-    facts = {name: getattr(run, name) for name in ("metrics", "best", "stopped_early", "seconds")}
+    facts = {name: getattr(run, name) for name in ("metrics", "best", "stopped_early", "phases", "seconds")}
     write_json(directory / "result.json", _finite(facts))
     (directory / "state.npz").unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import tensorflow as tf
 from zoo.data.split import Scaling
 from zoo.data.splits import DataSplits, as_splits, content_sha256
 from zoo.errors import UsageError
-from zoo.training.compiling import make_loss, set_trainable, trainable_names
+from zoo.training.compiling import count_weights, make_loss, set_trainable, trainable_names
 from zoo.training.phase import PhaseRun
 from zoo.training.program import Program
 from zoo.training.progress import ProgressBar, computing_features
@@ -76,17 +77,20 @@ def train(
             return _loaded_into(model, folder.directory, recipes)
         training = Training(records=EpochRecords(), folder=folder, callbacks=callbacks, verbose=verbose)
         state = folder.state() if folder is not None else None
+        phases = []
         for phase, phase_recipe in enumerate(recipes):
             if state is not None and phase < state.facts["phase"]:
                 set_trainable(model, phase_recipe.trainable)  # a later phase may leave frozen what this one froze
-                continue
-            training.run_phase(model, data, phase_recipe, phase, state)
-            state = None
+            else:
+                training.run_phase(model, data, phase_recipe, phase, state)
+                state = None
+            phases.append(count_weights(model))
         facts: dict[str, Any] = {**training.records.tables(), **training.summary}
         run = TrainingRun(
             model=model,
             config=config,
             **facts,
+            phases=phases,
             seconds=training.seconds,
             output_dir=folder.directory if folder else None,
         )
@@ -132,6 +136,10 @@ class Training:
                     model, data, recipe, one_by_one=one_by_one, keeps_features=True, on_features=on_features
                 )
             stack.enter_context(program)
+            if self._verbose and recipe.trainable is not None:
+                counts, once = count_weights(model), "; what is frozen is computed once" * (program.data is not data)
+                learn = f"{counts['trainable']:,} weights learn, {counts['frozen']:,} do not"
+                print(f"phase {phase + 1} ({recipe.trainable}): {learn}{once}", file=sys.stderr, flush=True)
             run = PhaseRun(program, program.data, recipe, self.records, phase=phase, state=state)
             own: list[keras.callbacks.Callback] = []
             if self._folder:
