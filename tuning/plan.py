@@ -12,6 +12,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras_tuner
 
 from tuning import discovery, oracles
+from tuning.head_spaces import find_heads
 from tuning.oracles.cells import count_cells
 from tuning.oracles.cost import halving_cost, hyperband_cost
 from tuning.spaces import ModelSpace
@@ -68,6 +69,7 @@ def make_plan(
     folds: int,
     repeats: int,
     seed: int,
+    verbose: bool,
 ) -> Plan:
     """From the arguments of `tuning.search`, with their defaults filled in; see there for the errors."""
     by_rungs = method in RUNGS
@@ -76,6 +78,10 @@ def make_plan(
     aim = method.objective if isinstance(method, keras_tuner.Oracle) and method.objective is not None else objective
     setting = _setting(model, data, values=values, recipe=recipe, objective=aim, epochs=epochs)
     setting = dataclasses.replace(setting, folds=folds, repeats=repeats, max_epochs=last_rung)
+    images, recipe = setting.data, setting.recipe
+    heads = find_heads(setting.hypermodel, images, verbose=verbose)
+    if heads is not None:
+        setting = dataclasses.replace(setting, hypermodel=heads.space, data=heads.data, recipe=heads.space.recipe)
     space = discovery.discover(setting.hypermodel)
     fields = list(getattr(setting.hypermodel, "recipe_fields", ()))
     if by_rungs and "epochs" in fields:
@@ -90,14 +96,14 @@ def make_plan(
         "objective": setting.objective,
         "direction": setting.direction,
         "seed": seed if isinstance(method, str) else method.seed,
-        "data": setting.data.config,
-        "data_sha256": content_sha256(setting.data),
-        "recipe": setting.recipe.as_config(),
+        "data": images.config,
+        "data_sha256": content_sha256(images),
+        "recipe": recipe.as_config(),
         "folds": folds,
         "repeats": repeats,
         "max_trials": max_trials,
         "max_epochs": last_rung,  # where there are rungs; else the recipe has it
-        **_weight_hashes(setting.hypermodel),
+        **(_weight_hashes(setting.hypermodel) if heads is None else heads.weights_sha256),
     }
     oracle = _oracle(method, space, setting, max_epochs, seed)
     stacked = getattr(oracle, "asks_ahead", False) or folds * repeats > 1

@@ -9,12 +9,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import zoo.startup
-
 import keras
 import numpy as np
 
-import zoo
 from tuning.vectorized.program import StackedProgram
 from zoo.data.splits import DataSplits
 from zoo.training.live import OPTIONS, LiveValues, placeholders, structure
@@ -114,8 +111,7 @@ class Programs:
         return kept.weights[seed]
 
     def _build(self, options: dict[str, Any], seed: int) -> Any:
-        space = self._space
-        return zoo.build(space.model_name, space.input_shape, space.num_classes, seed=seed, **options)
+        return self._space.build_model(options, seed)
 
     def _make_room(self) -> None:
         if len(self._kept) >= _MOST:

@@ -123,6 +123,7 @@ def search(
         folds=folds,
         repeats=repeats,
         seed=seed,
+        verbose=verbose,
     )
     with DirectoryLock(directory), Journal(directory, planned.header) as journal, oracles.opened(planned.oracle):
         checkpoints = Checkpoints(directory, direction=planned.setting.direction, keep_best=keep_best)

@@ -8,12 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-import zoo.startup
-
 import keras
 import keras_tuner
 
-import zoo
 from tuning.reuse import Programs
 from tuning.runs import ProgramRun, Run, RunResult
 from tuning.task import Setting
@@ -61,7 +58,7 @@ class SpaceRunner:
         if run.data.train.store is not None:
             return self._train(self._programs.ready(options, recipe, run.data), options, recipe, run, first_epoch)
         # A stream: what it reads is part of the graph.
-        with Program(self._build(options, recipe), run.data, recipe) as program:
+        with Program(self._space.build_model(options, recipe.seed), run.data, recipe) as program:
             return self._train(program, options, recipe, run, first_epoch)
 
     def run_together(
@@ -111,14 +108,8 @@ class SpaceRunner:
 
     def _maker(self, options: dict[str, Any], recipe: Recipe, weights: Any) -> Any:
         def make_model() -> keras.Model:
-            stock = self._build(options, recipe)
-            stock.set_weights(weights())
-            zoo.compile_model(stock, recipe, steps_per_epoch=1)
+            stock = self._space.finished_model(options, recipe, weights())
             stock.optimizer.build(stock.trainable_variables)  # else Keras warns when it loads the model
             return stock
 
         return make_model
-
-    def _build(self, options: dict[str, Any], recipe: Recipe) -> keras.Model:
-        space = self._space
-        return zoo.build(space.model_name, space.input_shape, space.num_classes, seed=recipe.seed, **options)

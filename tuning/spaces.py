@@ -104,6 +104,8 @@ class ModelSpace(keras_tuner.HyperModel):
             name: parameter(name, list(self.named[name]) if name in self.named else what)
             for name, what in given.items()
         }
+        if model_name == "transfer" and recipe.trainable is None and "trainable" not in names:
+            self.recipe = dataclasses.replace(recipe, trainable="head")  # what a search over heads means
         self.recipe_fields = tuple(name for name in names if name not in options)
 
     def choose(self, hp: keras_tuner.HyperParameters) -> tuple[dict[str, Any], Recipe]:
@@ -122,7 +124,18 @@ class ModelSpace(keras_tuner.HyperModel):
         options, recipe = self.choose(hp)
         if recipe.schedule is not None:
             raise UsageError(f"a stock tuner cannot run a schedule ({recipe.schedule}); use tuning.search")
-        model = zoo.build(self.model_name, self.input_shape, self.num_classes, seed=recipe.seed, **options)
+        model = self.build_model(options, recipe.seed)
+        zoo.compile_model(model, recipe, steps_per_epoch=1)
+        return model
+
+    def build_model(self, options: Mapping[str, Any], seed: int) -> keras.Model:
+        """What the trials train: the model of the catalog."""
+        return zoo.build(self.model_name, self.input_shape, self.num_classes, seed=seed, **options)
+
+    def finished_model(self, options: Mapping[str, Any], recipe: Recipe, weights: Sequence[Any]) -> keras.Model:
+        """The compiled model of a trial, by the weights of what it trained."""
+        model = self.build_model(options, recipe.seed)
+        model.set_weights(weights)
         zoo.compile_model(model, recipe, steps_per_epoch=1)
         return model
 
@@ -151,7 +164,8 @@ def space(
             of the builder or a field of `Recipe`. Replaces the default space; an option that is to have one value is a
             list of one. Lists may mix types and hold `None` and tuples. A dictionary label -> {name: value} is a choice
             of one of these sets, under any name: `{"optimizer": {"momentum": {"optimizer": "sgd", "momentum": 0.9}, ...}}`.
-        recipe: how to train; its fields that `values` names are replaced.
+        recipe: how to train; its fields that `values` names are replaced. Of "transfer" the head learns, unless it says
+            what else.
 
     Raises:
         UsageError: an unknown model or name, a model without a default space, or values that are no space.

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from tuning.task import Setting, TrialTask
     from tuning.vectorized.program import StackedProgram
 
-MODELS = ("logistic", "softmax", "mlp")  # of the catalog; convolutions have work enough for all cores one at a time
+MODELS = (
+    "logistic",
+    "softmax",
+    "mlp",
+    "head",
+)  # of the catalog; convolutions have work enough for all cores one at a time
 MOST_PARAMETERS = 150_000  # of a member; beyond it one alone keeps the cores busy
 MOST_MEMBERS = 64  # at once; more gained nothing, and a killed search would lose more
 LEAST_MEMBERS = 4  # fewer are faster one by one
@@ -112,7 +117,10 @@ def _num_weights(setting: Setting, options: Mapping[str, Any]) -> int:
     """Entries of the kernels of a dense model."""
     space = setting.hypermodel
     outputs = 1 if space.model_name == "logistic" else space.num_classes
-    if space.model_name != "mlp":
+    if space.model_name == "head":
+        units = options.get("units", ())
+        widths = list(units) if isinstance(units, Sequence) else [units]
+    elif space.model_name != "mlp":
         widths = []
     elif options.get("parameter_budget") is not None:
         return int(options["parameter_budget"])

@@ -76,7 +76,7 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int 
     if not shape or not all(isinstance(n, numbers.Integral) and n > 0 for n in shape):
         raise UsageError(f"input_shape must be positive sizes. Received: input_shape={shape}")
     check_options(name, options)
-    with _seeded(seed):
+    with seeded(seed):
         drawn = {k: _redrawn(v) for k, v in options.items()}
         try:
             model = builder(name)(tuple(map(int, shape)), int(num_classes), **drawn)
@@ -112,7 +112,7 @@ def _redrawn(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Makes Keras's default seeds, which it draws from Python's `random`, a function of `seed`, and puts `random` back."""
     state = random.getstate()
     random.seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,14 +74,52 @@ def transfer(
     for width in widths:
         layers.check_counts(units=width)
     inputs = layers.model_input(input_shape, dtype)
+    state = random.getstate()
+    features = backbones.features_of(backbone, weights, image_size, dtype)  # after all that is quick to check
+    random.setstate(state)  # the head's initial weights are those of `head`, whatever the backbone drew
+    on_top = head(
+        features.output_shape[1:],
+        num_classes,
+        units=widths,
+        activation=activation,
+        batch_normalization=batch_normalization,
+        dropout=dropout,
+        l1=l1,
+        l2=l2,
+        kernel_initializer=kernel_initializer,
+        classifier_activation=classifier_activation,
+        dtype=dtype,
+    )
+    x = _on_backbone(features, _as_backbone_takes(inputs, features, dtype))
+    model = keras.Model(inputs, on_top._run_through_graph(x, operation_fn=lambda layer: layer), name="transfer")
+    model.zoo_weights = getattr(features, "zoo_weights", {})
+    return model
+
+
+def head(
+    input_shape: Sequence[int],
+    num_classes: int,
+    *,
+    units: int | Sequence[int] = (),
+    activation: str = "relu",
+    batch_normalization: bool = False,
+    dropout: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    kernel_initializer: str | keras.Initializer = "glorot_uniform",
+    classifier_activation: str | None = "softmax",
+    dtype: str = "float32",
+) -> keras.Model:
+    """The head of `transfer` alone, on features of `input_shape`; options as there."""
+    widths = list(units) if isinstance(units, Sequence) else [units]
     options: dict[str, Any] = {
         "use_bias": not batch_normalization,
         "kernel_regularizer": layers.penalty(l1, l2),
         "kernel_initializer": kernel_initializer,
         "dtype": dtype,
     }
-    features = backbones.features_of(backbone, weights, image_size, dtype)  # after all that is quick to check
-    x = _on_backbone(features, _as_backbone_takes(inputs, features, dtype))
+    inputs = layers.model_input(input_shape, dtype)
+    x = inputs
     for i, width in enumerate(widths, start=1):
         x = _dropped(x, f"{HEAD}dropout{i}", dropout, dtype)
         dense = keras.layers.Dense(int(width), name=f"{HEAD}dense{i}", **options)
@@ -89,9 +128,7 @@ def transfer(
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
-    model = keras.Model(inputs, outputs, name="transfer")
-    model.zoo_weights = getattr(features, "zoo_weights", {})
-    return model
+    return keras.Model(inputs, outputs, name="head")
 
 
 def _as_backbone_takes(inputs: keras.KerasTensor, features: keras.Model, dtype: str) -> keras.KerasTensor:

@@ -1,0 +1,103 @@
+"""Heads of `transfer`, searched on features that the backbone made once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import zoo.startup
+
+import keras
+
+import zoo
+from tuning.parameters import Choices, decode
+from tuning.spaces import ModelSpace
+from zoo.data.splits import DataSplits
+from zoo.features.cutting import split_frozen
+from zoo.features.extraction import extract_features
+from zoo.models import catalog, transfer
+from zoo.training.compiling import set_trainable
+from zoo.training.progress import computing_features
+from zoo.training.recipe import Recipe
+
+_OF_BACKBONE = ("backbone", "weights", "image_size", "dtype")  # what features depend on
+
+
+class HeadSpace(ModelSpace):
+    """The heads of a space of `transfer` whose backbone is one and frozen: what its trials train on features.
+
+    Args:
+        space: of `transfer`, which trains the head alone.
+        input_shape: shape of one example's features.
+    """
+
+    def __init__(self, space: ModelSpace, input_shape: Sequence[int]) -> None:
+        vars(self).update(vars(space))
+        self.model_name, self.input_shape = "head", tuple(input_shape)
+        self.recipe = dataclasses.replace(space.recipe, trainable=None)  # all of a head learns
+        self.space = space
+
+    def build_model(self, options: Mapping[str, Any], seed: int) -> keras.Model:
+        """A head on features, with the initial weights that it has in `transfer`."""
+        own = {name: value for name, value in options.items() if name not in _OF_BACKBONE or name == "dtype"}
+        with catalog.seeded(seed):
+            return transfer.head(self.input_shape, self.num_classes, **own)
+
+    def finished_model(self, options: Mapping[str, Any], recipe: Recipe, weights: Sequence[Any]) -> keras.Model:
+        """The compiled `transfer` model, backbone and all, with the head that a trial trained."""
+        model = self.space.build_model(options, recipe.seed)
+        recipe = dataclasses.replace(recipe, trainable="head")
+        zoo.compile_model(model, recipe, steps_per_epoch=1)
+        parts = split_frozen(model)
+        assert parts is not None
+        parts.learning.set_weights(weights)
+        return model
+
+
+@dataclasses.dataclass(frozen=True)
+class Heads:
+    """What a search of heads is made of.
+
+    Attributes:
+        space: the heads.
+        data: features in place of images.
+        weights_sha256: of the backbone's weight file, by name; none without one.
+    """
+
+    space: HeadSpace
+    data: DataSplits
+    weights_sha256: dict[str, Any]
+
+
+def find_heads(space: Any, data: DataSplits, *, verbose: bool) -> Heads | None:
+    """A search of heads on features; `None` for other models, and where trials differ in what makes the features, or may not be kept.
+
+    Raises:
+        ZooError: the backbone cannot be built.
+    """
+    if not isinstance(space, ModelSpace) or space.model_name != "transfer":
+        return None
+    if space.recipe.trainable != "head" or space.recipe.augment:
+        return None
+    if {"trainable", "augment", "augment_draws"} & set(space.recipe_fields):
+        return None
+    fixed = {}
+    for name in _OF_BACKBONE:
+        what = space.parameters.get(name)
+        if what is None and not any(name in values for sets in space.named.values() for values in sets.values()):
+            continue
+        if not isinstance(what, Choices) or len(what.values) != 1:
+            return None
+        fixed[name] = decode(what.values[0])
+    model = space.build_model(fixed, space.recipe.seed)
+    set_trainable(model, "head")
+    parts = split_frozen(model)
+    if parts is None:
+        return None
+    with computing_features(verbose) as on_features:
+        features = extract_features(parts.frozen, data, on_progress=on_features)
+    if features is None:
+        return None
+    weights = {"weights_sha256": model.zoo_build["weights_sha256"]} if "weights_sha256" in model.zoo_build else {}
+    return Heads(HeadSpace(space, features.input_shape), features, weights)
