@@ -13,12 +13,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import zoo
-from zoo.errors import UsageError
+from zoo.errors import DataWarning, UsageError
 from zoo.training.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
 
@@ -41,7 +42,8 @@ def run(
     try:
         if "device" in args:
             _choose_device(args.device)
-        action(args)
+        with _data_warnings_as_notes():
+            action(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,6 +63,24 @@ def run(
         )
         return 2 if isinstance(error, UsageError) else 1
     return 0
+
+
+@contextlib.contextmanager
+def _data_warnings_as_notes() -> Iterator[None]:
+    """Shows a `DataWarning` as one line on standard error, and the same one once; other warnings as ever."""
+    with warnings.catch_warnings():
+        show, shown = warnings.showwarning, set()
+
+        def note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            text = " ".join(str(message).split())
+            if not issubclass(category, DataWarning):
+                show(message, category, *place, **more)
+            elif text not in shown:
+                shown.add(text)
+                print(f"note: {text}", file=sys.stderr)
+
+        warnings.showwarning = note
+        yield
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
@@ -155,6 +175,21 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--augment", nargs="+", metavar="NAME", help=", ".join(AUGMENTATIONS))
     group.add_argument("--seed", type=int, help="decides everything that is random (0)")
+
+
+def phases_from(args: argparse.Namespace, recipe: zoo.Recipe) -> tuple[zoo.Recipe, ...]:
+    """The recipe, or one for each --phase LAYERS:EPOCHS[:RATE]."""
+    phases = []
+    for text in args.phase or ():
+        layers, *numbers = text.split(":")
+        values = [literal(number) for number in numbers]
+        is_number = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
+        if not layers or len(values) not in (1, 2) or not all(is_number) or not isinstance(values[0], int):
+            raise UsageError(f"--phase takes LAYERS:EPOCHS or LAYERS:EPOCHS:RATE, e.g. head:5. Received: {text!r}")
+        rate = float(values[1]) if len(values) == 2 else recipe.learning_rate
+        trainable = tuple(layers.split(",")) if "," in layers else layers
+        phases.append(dataclasses.replace(recipe, trainable=trainable, epochs=values[0], learning_rate=rate))
+    return tuple(phases) or (recipe,)
 
 
 def recipe_from(args: argparse.Namespace, base: zoo.Recipe | None = None) -> zoo.Recipe:

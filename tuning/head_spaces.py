@@ -33,7 +33,7 @@ class HeadSpace(ModelSpace):
     """
 
     def __init__(self, space: ModelSpace, input_shape: Sequence[int]) -> None:
-        vars(self).update(vars(space))
+        self.__dict__.update(vars(space))
         self.model_name, self.input_shape = "head", tuple(input_shape)
         self.recipe = dataclasses.replace(space.recipe, trainable=None)  # all of a head learns
         self.space = space
@@ -71,25 +71,14 @@ class Heads:
 
 
 def find_heads(space: Any, data: DataSplits, *, verbose: bool) -> Heads | None:
-    """A search of heads on features; `None` for other models, and where trials differ in what makes the features, or may not be kept.
+    """A search of heads on features; `None` for other models, and where trials differ in what makes the features.
 
     Raises:
         ZooError: the backbone cannot be built.
     """
-    if not isinstance(space, ModelSpace) or space.model_name != "transfer":
+    fixed = _backbone_of(space)
+    if fixed is None:
         return None
-    if space.recipe.trainable != "head" or space.recipe.augment:
-        return None
-    if {"trainable", "augment", "augment_draws"} & set(space.recipe_fields):
-        return None
-    fixed = {}
-    for name in _OF_BACKBONE:
-        what = space.parameters.get(name)
-        if what is None and not any(name in values for sets in space.named.values() for values in sets.values()):
-            continue
-        if not isinstance(what, Choices) or len(what.values) != 1:
-            return None
-        fixed[name] = decode(what.values[0])
     model = space.build_model(fixed, space.recipe.seed)
     set_trainable(model, "head")
     parts = split_frozen(model)
@@ -101,3 +90,22 @@ def find_heads(space: Any, data: DataSplits, *, verbose: bool) -> Heads | None:
         return None
     weights = {"weights_sha256": model.zoo_build["weights_sha256"]} if "weights_sha256" in model.zoo_build else {}
     return Heads(HeadSpace(space, features.input_shape), features, weights)
+
+
+def _backbone_of(space: Any) -> dict[str, Any] | None:
+    """The options of the one backbone that all trials of a space of heads have; `None` where it is no such space."""
+    if not isinstance(space, ModelSpace) or space.model_name != "transfer":
+        return None
+    searched = {"trainable", "augment", "augment_draws"} & set(space.recipe_fields)
+    if space.recipe.trainable != "head" or space.recipe.augment or searched:
+        return None
+    if any(name in values for sets in space.named.values() for values in sets.values() for name in _OF_BACKBONE):
+        return None
+    fixed = {}
+    for name in _OF_BACKBONE:
+        what = space.parameters.get(name)
+        if what is not None and (not isinstance(what, Choices) or len(what.values) != 1):
+            return None
+        if isinstance(what, Choices):
+            fixed[name] = decode(what.values[0])
+    return fixed

@@ -83,7 +83,13 @@ def find_cut(model: keras.Model, learning: Collection[str] | None = None) -> ker
             is_settled = True
             is_worth_it |= not isinstance(layer, keras.layers.Normalization)
         passing = {t for t in passing if last_use[t] > i} | {id(t) for t in node.outputs if id(t) in last_use}
-        if len(passing) == 1 and len(node.outputs) == 1 and is_settled and is_worth_it and id(node.outputs[0]) in passing:
+        if (
+            len(passing) == 1
+            and len(node.outputs) == 1
+            and is_settled
+            and is_worth_it
+            and id(node.outputs[0]) in passing
+        ):
             cut = node.outputs[0]
     return cut
 

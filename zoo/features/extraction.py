@@ -98,7 +98,12 @@ def _features(
 
     dtype = np.dtype("float64" if network.output.dtype == "float64" else "float32")
     shape = (draws * len(split), *network.output_shape[1:])
-    about = {"layer": network.output._keras_history.operation.name, "examples": len(split), "shape": list(shape), "augment": list(names)}
+    about = {
+        "layer": network.output._keras_history.operation.name,
+        "examples": len(split),
+        "shape": list(shape),
+        "augment": list(names),
+    }
     store = stored(key, shape, dtype, fill, about)
     if store is None:
         return None

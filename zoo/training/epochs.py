@@ -116,10 +116,12 @@ class GraphEpochs:
 
         self._run = run
 
+        rows_of_a_draw = len(split.store) // draws
+
         def order_of(seed: tf.Tensor, epoch: tf.Tensor, examples: Any) -> Any:
             rows, labels = batches.order(seed, epoch, examples)
             if draws > 1:
-                rows += tf.cast(epoch % draws, tf.int32) * (len(split.store) // draws)
+                rows += tf.cast(epoch % draws, tf.int32) * rows_of_a_draw
             return rows, labels
 
         self._order_of = tf.function(order_of, autograph=False, input_signature=[number, number, (column, column)])

@@ -71,12 +71,19 @@ class Program:
             self._computed, self.learner = parts.whole, parts.learning
             if keeps_features and (draws or not recipe.augment):
                 features = extract_features(
-                    parts.frozen, data, augment=recipe.augment, draws=draws or 1, seed=recipe.seed, on_progress=on_features
+                    parts.frozen,
+                    data,
+                    augment=recipe.augment,
+                    draws=draws or 1,
+                    seed=recipe.seed,
+                    on_progress=on_features,
                 )
                 if features is not None:
                     self._computed, self.data, recipe = parts.learning, features, recipe.without_augmentation()
         if draws and self.data is data:
-            raise ZooError("augment_draws keeps features of what is frozen, and there is nothing frozen or no room for them")
+            raise ZooError(
+                "augment_draws keeps features of what is frozen, and there is nothing frozen or no room for them"
+            )
         split, validation = self.data.train, self.data.validation
         self.in_graph = runs_in_graph(model, split)
         steps = split.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)

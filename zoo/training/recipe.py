@@ -90,7 +90,7 @@ class Recipe:
             _check_range("weight_decay", self.weight_decay, least=0)
         for name in ("batch_size", "epochs", "validation_freq"):
             _check_count(name, getattr(self, name), least=1)
-        for name in ("validate_every_steps", "patience", "augment_draws"):
+        for name in ("validate_every_steps", "patience"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name), least=1)
         _check_count("seed", self.seed, least=0)
@@ -102,9 +102,8 @@ class Recipe:
         names = (self.augment,) if isinstance(self.augment, str) else self.augment or ()
         for name in names:
             _check_name("augmentation", name, AUGMENTATIONS)
+        _check_draws(self.augment_draws, names)
         object.__setattr__(self, "augment", tuple(names))
-        if self.augment_draws is not None and not self.augment:
-            raise UsageError("augment_draws counts augmentations; give augment=, e.g. augment=('flip', 'crop')")
         if self.trainable is not None and not isinstance(self.trainable, str):
             names = self.trainable if isinstance(self.trainable, Sequence) else ()
             if not names or not all(isinstance(name, str) for name in names):
@@ -131,6 +130,13 @@ def as_recipes(recipe: Recipe | Sequence[Recipe]) -> tuple[Recipe, ...]:
     if not recipes or not all(isinstance(r, Recipe) for r in recipes):
         raise UsageError(f"recipe must be a Recipe or a sequence of them. Received: {recipe!r}")
     return recipes
+
+
+def _check_draws(draws: int | None, names: Sequence[str]) -> None:
+    if draws is not None:
+        _check_count("augment_draws", draws, least=1)
+        if not names:
+            raise UsageError("augment_draws counts augmentations; give augment=, e.g. augment=('flip', 'crop')")
 
 
 def _check_name(kind: str, name: object, known: Sequence[str] | dict[str, str]) -> None:

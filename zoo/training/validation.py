@@ -100,9 +100,7 @@ class Validations(keras.callbacks.Callback):
         final: the measures of the weights that the model holds at the end of training.
     """
 
-    def __init__(
-        self, validator: Validator, recipe: Recipe, phase: int, first_step: int, learner: keras.Model
-    ) -> None:
+    def __init__(self, validator: Validator, recipe: Recipe, phase: int, first_step: int, learner: keras.Model) -> None:
         super().__init__()
         self.learner = learner
         self._validate, self._recipe, self._phase, self._first_step = validator, recipe, phase, first_step
@@ -158,9 +156,7 @@ class Validations(keras.callbacks.Callback):
 class StepValidations(Validations):
     """Validates after each global step that is a multiple of `validate_every_steps`, through all epochs."""
 
-    def __init__(
-        self, validator: Validator, recipe: Recipe, phase: int, first_step: int, learner: keras.Model
-    ) -> None:
+    def __init__(self, validator: Validator, recipe: Recipe, phase: int, first_step: int, learner: keras.Model) -> None:
         super().__init__(validator, recipe, phase, first_step, learner)
         self._epoch = 0
         self._newest: dict[str, float] = {}
