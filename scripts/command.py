@@ -174,6 +174,9 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--patience", type=int, metavar="N", help="stop after N validations without improvement, keep the best"
     )
     group.add_argument("--augment", nargs="+", metavar="NAME", help=", ".join(AUGMENTATIONS))
+    group.add_argument(
+        "--class-weight", choices=("balanced",), help="rare classes count as much as frequent ones in the training loss"
+    )
     group.add_argument("--seed", type=int, help="decides everything that is random (0)")
 
 
@@ -204,6 +207,7 @@ def recipe_from(args: argparse.Namespace, base: zoo.Recipe | None = None) -> zoo
         "epochs",
         "patience",
         "augment",
+        "class_weight",
         "seed",
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}

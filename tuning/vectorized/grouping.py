@@ -44,6 +44,7 @@ def stacks(setting: Setting, options: Mapping[str, Any], recipe: Recipe) -> bool
         and recipe.optimizer in OPTIMIZERS
         and recipe.validate_every_steps is None
         and recipe.trainable is None
+        and recipe.class_weight is None
         and _num_weights(setting, options) <= MOST_PARAMETERS
     )
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from zoo.data.augment import augmented
 from zoo.data.pipeline import MemoryBatches, examples_of, scale
 from zoo.data.split import Split
+from zoo.training.class_weights import class_weights
 from zoo.training.recipe import Recipe
 from zoo.training.validation import StepValidations
 
@@ -94,12 +95,12 @@ class GraphEpochs:
         self.batches = tf.data.Dataset.from_tensors(example).repeat()
         model.optimizer.build(model.trainable_variables)  # no variable can be made inside the loop
 
-        def one_step(seed: tf.Tensor, epoch: tf.Tensor, order: Any, step: tf.Tensor) -> tf.Tensor:
+        def one_step(seed: tf.Tensor, epoch: tf.Tensor, order: Any, weights: Any, step: tf.Tensor) -> tf.Tensor:
             inputs, labels = batches.batch(order, step)
             inputs = scale(inputs, split.scaling)
             if recipe.augment:
                 inputs = augmented(inputs, recipe.augment, seed, epoch, step)
-            model.train_step((inputs, labels))
+            model.train_step((inputs, labels) if weights is None else (inputs, labels, tf.gather(weights, labels)))
             return step + 1
 
         column, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int64)
@@ -107,9 +108,10 @@ class GraphEpochs:
         @tf.function(autograph=False, input_signature=[(column, column), number, number, number, number])
         def run(order: Any, seed: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> Any:
             end = tf.timestamp() + _LONGEST_CALL
+            weights = class_weights(recipe, order[1], split.num_classes)
             (step,) = tf.while_loop(
                 lambda step: (step < last) & ((step == first) | (tf.timestamp() < end)),
-                lambda step: (one_step(seed, epoch, order, step),),
+                lambda step: (one_step(seed, epoch, order, weights, step),),
                 (first,),
             )
             return step, model.get_metrics_result()
@@ -228,6 +230,9 @@ class StreamEpochs:
             seed=seed,
             first_pass=epoch,
         )
+        if recipe.class_weight is not None:
+            weights = class_weights(recipe, tf.constant(split.labels), split.num_classes)
+            self.batches = self.batches.map(lambda x, y: (x, y, tf.gather(weights, y)))
         self.calls: int | None = None
         if self._steps_a_call == 1:  # one iterator for all epochs, where `fit` makes two an epoch
             self.batches, self.calls = self.batches.repeat(), self._steps

@@ -123,7 +123,17 @@ def structure(options: Mapping[str, Any], recipe: Recipe, *, live: Collection[st
     kept: dict[str, Any] = {name: value for name, value in options.items() if name not in live}
     if "dropout" in live:
         kept["dropout"] = bool(options["dropout"])
-    fields = ("optimizer", "schedule", "loss", "batch_size", "shuffle", "drop_remainder", "augment", "trainable")
+    fields = (
+        "optimizer",
+        "schedule",
+        "loss",
+        "batch_size",
+        "shuffle",
+        "drop_remainder",
+        "augment",
+        "trainable",
+        "class_weight",
+    )
     of_recipe: dict[str, Any] = {name: getattr(recipe, name) for name in fields}
     of_recipe["momentum"] = bool(recipe.momentum) if recipe.optimizer in _MOMENTUM else recipe.momentum
     of_recipe["weight_decay"] = recipe.weight_decay is not None

@@ -41,6 +41,9 @@ class Recipe:
         augment_draws: how many augmentations of each example there are, epoch e taking number e mod `augment_draws`; for
             phases that train behind a frozen backbone, which then computes each once. `None` draws anew in every epoch,
             and the backbone computes in every step.
+        class_weight: how much an example of each class counts in the training loss: `None` (all the same), "balanced" (a class
+            with n of N examples and K classes: N / (K·n), as in scikit-learn), or one number a class. Validation and the
+            recorded accuracy count all the same.
         validation_freq: epochs between validations (Keras's term).
         validate_every_steps: instead, validate after each global step that is a multiple of this; steps are counted from 0
             through all epochs.
@@ -68,6 +71,7 @@ class Recipe:
     drop_remainder: bool = False
     augment: Sequence[str] = ()
     augment_draws: int | None = None
+    class_weight: str | Sequence[float] | None = None
     validation_freq: int = 1
     validate_every_steps: int | None = None
     patience: int | None = None
@@ -103,6 +107,7 @@ class Recipe:
         for name in names:
             _check_name("augmentation", name, AUGMENTATIONS)
         _check_draws(self.augment_draws, names)
+        object.__setattr__(self, "class_weight", _checked_weights(self.class_weight))
         object.__setattr__(self, "augment", tuple(names))
         if self.trainable is not None and not isinstance(self.trainable, str):
             names = self.trainable if isinstance(self.trainable, Sequence) else ()
@@ -137,6 +142,16 @@ def _check_draws(draws: int | None, names: Sequence[str]) -> None:
         _check_count("augment_draws", draws, least=1)
         if not names:
             raise UsageError("augment_draws counts augmentations; give augment=, e.g. augment=('flip', 'crop')")
+
+
+def _checked_weights(weights: str | Sequence[float] | None) -> str | tuple[float, ...] | None:
+    if weights is None or weights == "balanced":
+        return weights  # type: ignore[return-value]
+    if isinstance(weights, str) or not isinstance(weights, Sequence) or len(weights) < 2:
+        raise UsageError(f"class_weight must be 'balanced' or one number a class. Received: class_weight={weights!r}")
+    for weight in weights:
+        _check_range("class_weight", weight, least=0)
+    return tuple(map(float, weights))
 
 
 def _check_name(kind: str, name: object, known: Sequence[str] | dict[str, str]) -> None:

@@ -200,6 +200,15 @@ def check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) -
         trainable_names(model, recipe.trainable)
         if recipe.augment and len(data.input_shape) != 3:
             raise UsageError(f"augment={recipe.augment} is for images. Received: inputs of shape {data.input_shape}")
+        if isinstance(recipe.class_weight, tuple) and len(recipe.class_weight) != data.num_classes:
+            given = f"class_weight={recipe.class_weight}"
+            raise UsageError(
+                f"class_weight must have one number for each of {data.num_classes} classes. Received: {given}"
+            )
+        if recipe.class_weight is not None and data.train.labels is None:
+            raise UsageError(
+                "class_weight needs labels that are known before training; load the data with in_memory=True"
+            )
         if data.validation is None and recipe.patience is not None:
             raise UsageError(f"patience={recipe.patience} needs validation data; load them with validation=0.1")
         if recipe.drop_remainder and recipe.batch_size > len(data.train):
