@@ -144,14 +144,16 @@ def _check_draws(draws: int | None, names: Sequence[str]) -> None:
             raise UsageError("augment_draws counts augmentations; give augment=, e.g. augment=('flip', 'crop')")
 
 
-def _checked_weights(weights: str | Sequence[float] | None) -> str | tuple[float, ...] | None:
+def _checked_weights(weights: Any) -> str | tuple[float, ...] | None:
     if weights is None or weights == "balanced":
-        return weights  # type: ignore[return-value]
-    if isinstance(weights, str) or not isinstance(weights, Sequence) or len(weights) < 2:
+        return weights
+    if isinstance(weights, str | bytes) or not isinstance(weights, Sequence) or len(weights) < 2:
         raise UsageError(f"class_weight must be 'balanced' or one number a class. Received: class_weight={weights!r}")
+    checked = []
     for weight in weights:
         _check_range("class_weight", weight, least=0)
-    return tuple(map(float, weights))
+        checked.append(float(weight))
+    return tuple(checked)
 
 
 def _check_name(kind: str, name: object, known: Sequence[str] | dict[str, str]) -> None:
