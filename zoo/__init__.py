@@ -12,10 +12,11 @@ from zoo.version import __version__
 
 if TYPE_CHECKING:
     from zoo.data.datasets import list_datasets, load_dataset
+    from zoo.data.examples import plot_examples
     from zoo.data.images import load_images
     from zoo.data.split import Split
     from zoo.data.splits import DataSplits
-    from zoo.errors import DataError, ExportError, LockedError, UsageError, WeightsError, ZooError
+    from zoo.errors import DataError, DataWarning, ExportError, LockedError, UsageError, WeightsError, ZooError
     from zoo.evaluation.comparison import Comparison, compare
     from zoo.evaluation.paired_models import compare_models
     from zoo.evaluation.scoring import Evaluation, evaluate
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "DataError": "zoo.errors",
+    "DataWarning": "zoo.errors",
     "ExportError": "zoo.errors",
     "LockedError": "zoo.errors",
     "UsageError": "zoo.errors",
@@ -38,6 +40,7 @@ _PUBLIC = {
     "list_datasets": "zoo.data.datasets",
     "load_dataset": "zoo.data.datasets",
     "load_images": "zoo.data.images",
+    "plot_examples": "zoo.data.examples",
     "DataSplits": "zoo.data.splits",
     "Split": "zoo.data.split",
     "list_models": "zoo.models.catalog",
@@ -63,6 +66,7 @@ __all__ = [
     "Comparison",
     "DataError",
     "DataSplits",
+    "DataWarning",
     "Evaluation",
     "ExportError",
     "LockedError",
@@ -85,6 +89,7 @@ __all__ = [
     "load_dataset",
     "load_images",
     "load_run",
+    "plot_examples",
     "train",
     "write_report",
 ]

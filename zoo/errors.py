@@ -36,6 +36,10 @@ class LockedError(ZooError):
     """Another live process holds the directory."""
 
 
+class DataWarning(UserWarning):
+    """The data were read, but not as they lie there: copies of an image were left out."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
     """The error for a name that is in no table, naming the nearest ones that are.
 

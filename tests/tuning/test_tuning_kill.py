@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -18,7 +19,7 @@ import tuning
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "2"))  # times that something is killed; more of them take longer
-SIZE = ("700", "4") if ROUNDS <= 2 else ("1500", "1")  # examples and batch size: the search must outlive the rounds
+SIZE = ("350", "4") if ROUNDS <= 2 else ("1500", "1")  # examples and batch size: the search must outlive the rounds
 SEARCH = """
 import sys, zoo, tuning
 from zoo.training import state
@@ -45,11 +46,30 @@ def finished_trials(directory):
     return [record["number"] for line in lines if (record := json.loads(line)["record"])["kind"] == "trial"]
 
 
+def last_written(directory):
+    """When a file of the search was written last; 0 before there is any."""
+    times = [0]
+    for path in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # one that is replaced just now
+            times.append(path.stat().st_mtime_ns)
+    return max(times)
+
+
+def wait_until_it_works(process, directory, before):
+    """Starting TensorFlow takes seconds in which there is nothing to lose."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and last_written(directory) <= before:
+        assert time.monotonic() < deadline, "nothing was written in a minute"
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     directory = tmp_path_factory.mktemp("whole")
-    process = start(directory, "inline", 1)
-    assert process.wait() == 0, process.stderr.read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["-c", str(directory), "inline", "1", *SIZE])
+        patch.setattr("zoo.training.state._SAVE_EVERY", None)  # put back afterwards; SEARCH gives it another value
+        exec(SEARCH, {})
     return tuning.load_result(directory)
 
 
@@ -58,10 +78,11 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(("executor", "workers"), [("processes", 2), ("inline", 1)])
 def test_killed_at_random_moments(whole, tmp_path, executor, workers):
     draw = random.Random(workers)
-    kills = 0
+    kills = before = 0
     process = start(tmp_path, executor, workers)
     while kills < ROUNDS:
-        time.sleep(draw.uniform(2.5, 7.0))
+        wait_until_it_works(process, tmp_path, before)
+        time.sleep(draw.uniform(0.0, 2.0))
         if process.poll() is not None:
             break  # it was faster than the killer
         own = psutil.Process(process.pid)
@@ -74,6 +95,7 @@ def test_killed_at_random_moments(whole, tmp_path, executor, workers):
         process.wait()
         _, left = psutil.wait_procs(children, timeout=5)
         assert not left, "orphans"
+        before = last_written(tmp_path)
         process = start(tmp_path, executor, workers)
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     _, error = process.communicate()

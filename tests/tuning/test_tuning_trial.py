@@ -111,8 +111,10 @@ def test_a_model_is_traced_once_a_structure(digits, stacked):
     ]
     assert (runner.traces, runner.signatures) == (2, 2)
     assert without_time(outcomes[0]) == without_time(outcomes[-1])
-    for outcome, change in zip(outcomes, changes, strict=True):  # as if it had been the first
-        assert without_time(run_trial(setting, task_for(setting, values={**RATES, **change}))) == without_time(outcome)
+    other = TrialRunner(setting)  # as if it had been the first, or after others: here each has another place
+    for i in (2, 4, 6, 1, 3, 5):
+        again = run_trial(setting, task_for(setting, i, values={**RATES, **changes[i]}), runner=other)
+        assert without_time(again) == without_time(outcomes[i])
     assert len({outcome.metrics["val_loss"] for outcome in outcomes}) == len(changes) - 1
     run_trial(setting, task_for(setting, values={**RATES, "dropout": 0.0}), runner=runner)  # nothing is computed for it
     assert (runner.traces, runner.signatures) == (3, 3)
@@ -166,13 +168,14 @@ def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe, stack
     weights = [keras.saving.load_model(model_path(tmp_path, n)).get_weights() for n in (0, 3)]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    elsewhere = run_trial(setting, dataclasses.replace(task, number=4))  # in a new process, so to speak
+    runner = TrialRunner(setting)  # in a new process, so to speak
+    elsewhere = run_trial(setting, dataclasses.replace(task, number=4), runner=runner)
     assert elsewhere.metrics == whole.metrics
     state_path(tmp_path, 1, 0).write_bytes(state_path(tmp_path, 1, 0).read_bytes()[:-100])
-    damaged = run_trial(setting, dataclasses.replace(task, number=6))
+    damaged = run_trial(setting, dataclasses.replace(task, number=6), runner=runner)
     assert damaged.metrics == whole.metrics
     state_path(tmp_path, 1, 0).unlink()
-    lost = run_trial(setting, dataclasses.replace(task, number=5))  # the epochs are made again
+    lost = run_trial(setting, dataclasses.replace(task, number=5), runner=runner)  # the epochs are made again
     assert lost.metrics == whole.metrics
 
 
@@ -392,9 +395,9 @@ def group_of(setting, folder, changes=CHANGES, **fields):
 
 def test_a_group_gives_what_its_trials_give_alone(digits, tmp_path):
     setting, told = mlp_setting(digits, stacked=True), []
-    outcomes = run_group(setting, group_of(setting, tmp_path), told.append)
+    outcomes, runner = run_group(setting, group_of(setting, tmp_path), told.append), TrialRunner(setting)
     for task, outcome in zip(group_of(setting, tmp_path), outcomes, strict=True):
-        assert without_time(run_trial(setting, task)) == without_time(outcome)
+        assert without_time(run_trial(setting, task, runner=runner)) == without_time(outcome)
     ends = {progress.number: (progress.done, progress.total) for progress in told}
     assert ends == dict.fromkeys(range(5), (3, 3))
 
@@ -425,8 +428,10 @@ def test_of_a_group_only_those_that_diverge_fail(digits, tmp_path):
     outcomes = run_group(setting, group_of(setting, tmp_path, changes))
     assert [outcome.status for outcome in outcomes] == ["completed", "failed", "completed"]
     assert "is nan" in outcomes[1].reason or "is inf" in outcomes[1].reason
+    runner = TrialRunner(setting)
     for task, outcome in zip(group_of(setting, tmp_path, changes), outcomes, strict=True):
-        assert repr(without_time(run_trial(setting, task))) == repr(without_time(outcome))  # nan is not nan
+        alone = run_trial(setting, task, runner=runner)
+        assert repr(without_time(alone)) == repr(without_time(outcome))  # nan is not nan
 
 
 def test_a_group_of_which_some_were_further_when_it_was_killed(digits, tmp_path, monkeypatch):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from zoo.data.duplicates import identical_files
 from zoo.data.images import ImageOptions, image_header, read_image
 from zoo.data.split import Split
 from zoo.data.store import Store
-from zoo.errors import DataError
+from zoo.errors import DataError, DataWarning
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _TEST_FRACTION = 0.2
@@ -22,26 +24,24 @@ def read_folder(root: Path, options: ImageOptions) -> tuple[Split, Split]:
     `root` holds one folder a class, or the two folders `train` and `test` that do. Without `test`, a fifth of each class
     is the test split: those with the smallest hashes of their names, whatever the seed.
 
+    Of files with the same bytes in one class only the first is used (`DataWarning`), before anything is split, so that no
+    copy of a training image is among the validation or test images.
+
     Raises:
-        DataError: fewer than two classes, an unreadable image, or sizes that differ without `image_size`.
+        DataError: fewer than two classes, an unreadable image, sizes that differ without `image_size`, or the same file in
+            two classes or in both `train` and `test`.
     """
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        class_names, train_files, train_labels = scan_folder(root / "train")
-        test_names, test_files, test_labels = scan_folder(root / "test")
-        if test_names != class_names:
-            raise DataError(
-                f"{root}: train has the classes {class_names}, test has {test_names}; they must be the same"
-            )
-    else:
-        class_names, files, labels = scan_folder(root)
-        is_test = _choose_test(root, files, labels)
-        train_files = [f for f, chosen in zip(files, is_test, strict=True) if not chosen]
-        test_files = [f for f, chosen in zip(files, is_test, strict=True) if chosen]
-        train_labels, test_labels = labels[~is_test], labels[is_test]
-    shape = _common_shape(root, [*train_files, *test_files], options)
+    has_parts = (root / "train").is_dir() and (root / "test").is_dir()
+    class_names, files, labels, in_test = _scan_parts(root) if has_parts else (*scan_folder(root), None)
+    shape = _common_shape(root, files, options)
+    kept = _without_copies(root, files, labels, in_test)
+    files, labels = [files[i] for i in kept], labels[kept]
+    is_test = _choose_test(root, files, labels) if in_test is None else in_test[kept]
+    train_files = [f for f, chosen in zip(files, is_test, strict=True) if not chosen]
+    test_files = [f for f, chosen in zip(files, is_test, strict=True) if chosen]
     return (
-        _split(train_files, train_labels, class_names, shape, options),
-        _split(test_files, test_labels, class_names, shape, options),
+        _split(train_files, labels[~is_test], class_names, shape, options),
+        _split(test_files, labels[is_test], class_names, shape, options),
     )
 
 
@@ -67,6 +67,43 @@ def scan_folder(root: Path) -> tuple[list[str], list[Path], np.ndarray]:
     return class_names, files, np.array(labels, np.int32)
 
 
+def _scan_parts(root: Path) -> tuple[list[str], list[Path], np.ndarray, np.ndarray]:
+    """(class names, files, labels, whether a file is in `test`) of a folder with the folders `train` and `test`."""
+    class_names, train_files, train_labels = scan_folder(root / "train")
+    test_names, test_files, test_labels = scan_folder(root / "test")
+    if test_names != class_names:
+        raise DataError(f"{root}: train has the classes {class_names}, test has {test_names}; they must be the same")
+    in_test = np.repeat([False, True], [len(train_files), len(test_files)])
+    return class_names, [*train_files, *test_files], np.concatenate([train_labels, test_labels]), in_test
+
+
+def _without_copies(root: Path, files: list[Path], labels: np.ndarray, in_test: np.ndarray | None) -> np.ndarray:
+    """The places of the files that are used: of identical ones the first."""
+    pairs = [(group[0], other) for group in identical_files(files) for other in group[1:]]
+    contradictions = [(i, j) for i, j in pairs if labels[i] != labels[j]]
+    _refuse(files, contradictions, "in two classes; a classifier cannot learn both")
+    if in_test is not None:
+        leaks = [(i, j) for i, j in pairs if in_test[i] != in_test[j]]
+        _refuse(files, leaks, "in train and in test; a test must not show what was trained on")
+    if pairs:
+        original, copy = (files[i] for i in pairs[0])
+        what = "1 copy is" if len(pairs) == 1 else f"{len(pairs):,} copies are"
+        warnings.warn(
+            f"{root}: {what} left out; {copy} is the same file as {original}",
+            DataWarning,
+            stacklevel=4,  # who called load_dataset
+        )
+    return np.setdiff1d(np.arange(len(files)), [copy for _, copy in pairs])
+
+
+def _refuse(files: list[Path], pairs: list[tuple[int, int]], reason: str) -> None:
+    """Raises the error for pairs of identical files, if there are any."""
+    if pairs:
+        first, second = (files[i] for i in pairs[0])
+        others = f" (and {len(pairs) - 1:,} more such pair{'s' if len(pairs) > 2 else ''})" if len(pairs) > 1 else ""
+        raise DataError(f"{first} and {second}{others} are the same picture {reason}; remove one")
+
+
 def _choose_test(root: Path, files: list[Path], labels: np.ndarray) -> np.ndarray:
     keys = np.array([hashlib.sha256(f.relative_to(root).as_posix().encode()).hexdigest() for f in files])
     chosen = np.zeros(len(files), bool)
@@ -82,7 +119,7 @@ def _choose_test(root: Path, files: list[Path], labels: np.ndarray) -> np.ndarra
 
 
 def _common_shape(root: Path, files: list[Path], options: ImageOptions) -> tuple[int, int, int]:
-    headers = [image_header(f) for f in files]
+    headers = _headers(files)
     channels = {"grayscale": 1, "rgb": 3, None: max(c for _, c in headers)}[options.color_mode]
     if options.size is not None:
         return (*options.size, channels)
@@ -94,6 +131,20 @@ def _common_shape(root: Path, files: list[Path], options: ImageOptions) -> tuple
             "e.g. image_size=64 (--image-size 64)"
         )
     return (*sizes.pop(), channels)
+
+
+def _headers(files: list[Path]) -> list[tuple[tuple[int, int], int]]:
+    """What `image_header` gives of each file; one error for all that cannot be read."""
+    headers, faults = [], []
+    for file in files:
+        try:
+            headers.append(image_header(file))
+        except DataError as error:
+            faults.append(error)
+    if faults:
+        others = f" ({len(faults) - 1:,} more cannot be read either)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0]}{others}") from faults[0]
+    return headers
 
 
 def _split(

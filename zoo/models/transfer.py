@@ -76,9 +76,10 @@ def transfer(
     inputs = layers.model_input(input_shape, dtype)
     state = random.getstate()
     features = backbones.features_of(backbone, weights, image_size, dtype)  # after all that is quick to check
+    x = _on_backbone(features, _as_backbone_takes(inputs, features, dtype))
     random.setstate(state)  # the head's initial weights are those of `head`, whatever the backbone drew
-    on_top = head(
-        features.output_shape[1:],
+    outputs = _with_head(
+        x,
         num_classes,
         units=widths,
         activation=activation,
@@ -90,8 +91,7 @@ def transfer(
         classifier_activation=classifier_activation,
         dtype=dtype,
     )
-    x = _on_backbone(features, _as_backbone_takes(inputs, features, dtype))
-    model = keras.Model(inputs, on_top._run_through_graph(x, operation_fn=lambda layer: layer), name="transfer")
+    model = keras.Model(inputs, outputs, name="transfer")
     model.zoo_weights = getattr(features, "zoo_weights", {})
     return model
 
@@ -111,6 +111,38 @@ def head(
     dtype: str = "float32",
 ) -> keras.Model:
     """The head of `transfer` alone, on features of `input_shape`; options as there."""
+    inputs = layers.model_input(input_shape, dtype)
+    outputs = _with_head(
+        inputs,
+        num_classes,
+        units=units,
+        activation=activation,
+        batch_normalization=batch_normalization,
+        dropout=dropout,
+        l1=l1,
+        l2=l2,
+        kernel_initializer=kernel_initializer,
+        classifier_activation=classifier_activation,
+        dtype=dtype,
+    )
+    return keras.Model(inputs, outputs, name="head")
+
+
+def _with_head(
+    x: keras.KerasTensor,
+    num_classes: int,
+    *,
+    units: int | Sequence[int],
+    activation: str,
+    batch_normalization: bool,
+    dropout: float,
+    l1: float,
+    l2: float,
+    kernel_initializer: str | keras.Initializer,
+    classifier_activation: str | None,
+    dtype: str,
+) -> keras.KerasTensor:
+    """A head's outputs on features `x`."""
     widths = list(units) if isinstance(units, Sequence) else [units]
     options: dict[str, Any] = {
         "use_bias": not batch_normalization,
@@ -118,17 +150,14 @@ def head(
         "kernel_initializer": kernel_initializer,
         "dtype": dtype,
     }
-    inputs = layers.model_input(input_shape, dtype)
-    x = inputs
     for i, width in enumerate(widths, start=1):
         x = _dropped(x, f"{HEAD}dropout{i}", dropout, dtype)
         dense = keras.layers.Dense(int(width), name=f"{HEAD}dense{i}", **options)
         x = layers.hidden(x, dense, activation=activation, batch_normalization=batch_normalization, dtype=dtype)
     x = _dropped(x, f"{HEAD}dropout", dropout, dtype)
-    outputs = layers.classifier(
+    return layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
-    return keras.Model(inputs, outputs, name="head")
 
 
 def _as_backbone_takes(inputs: keras.KerasTensor, features: keras.Model, dtype: str) -> keras.KerasTensor:

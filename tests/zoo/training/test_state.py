@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,12 +83,14 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("after", [0, 2])
-def test_interrupted_and_continued_equals_uninterrupted(data, tmp_path, name, after):
+def test_interrupted_and_continued_equals_uninterrupted(data, tmp_path, name):
+    """Broken off after the first epoch, and once more two epochs after it went on."""
     recipe = zoo.Recipe(**{"epochs": 5, "batch_size": 32, "seed": 3, **RECIPES[name]})
     whole = zoo.train(network(data), data, recipe, verbose=False)
-    with pytest.raises(InterruptedTrainingError):
-        zoo.train(network(data), data, recipe, output_dir=tmp_path, callbacks=[StopAfter(after)], verbose=False)
+    for after in (0, 2):
+        with pytest.raises(InterruptedTrainingError):
+            zoo.train(network(data), data, recipe, output_dir=tmp_path, callbacks=[StopAfter(after)], verbose=False)
+        assert State.load(tmp_path / "state.npz").facts["epoch"] == after + 1
     continued = zoo.train(network(data, l2=1e-3), data, recipe, output_dir=tmp_path, verbose=False)
     assert_same_run(whole, continued)
     assert not (tmp_path / "state.npz").exists()
@@ -114,9 +117,9 @@ class Count(keras.callbacks.Callback):
         self.steps += 1
 
 
-@pytest.mark.parametrize("callbacks", [[], [Count()]], ids=["", "with batches"])
 @pytest.mark.parametrize("by_step", [None, 2])
-def test_an_epoch_is_continued_in_its_middle(data, tmp_path, monkeypatch, by_step, callbacks):
+def test_an_epoch_is_continued_in_its_middle(data, tmp_path, monkeypatch, by_step):
+    """With a callback that wants batches, and without."""
     recipe = zoo.Recipe(epochs=3, batch_size=32, validate_every_steps=by_step)
     whole = zoo.train(network(data), data, recipe, verbose=False)
     monkeypatch.setattr("zoo.training.epochs._LONGEST_CALL", 0.0)  # a step a call
@@ -125,17 +128,21 @@ def test_an_epoch_is_continued_in_its_middle(data, tmp_path, monkeypatch, by_ste
 
     def save_and_break_off(self):
         save(self)
-        facts = State.load(tmp_path / "state.npz").facts
+        facts = State.load(self._path).facts
         saved.append((facts["epoch"], facts["step"]))
         if saved[-1] == (1, 4):
             raise InterruptedTrainingError
 
     monkeypatch.setattr(state.StateSaver, "save", save_and_break_off)
     with pytest.raises(InterruptedTrainingError):
-        zoo.train(network(data), data, recipe, output_dir=tmp_path, verbose=False)
+        zoo.train(network(data), data, recipe, output_dir=tmp_path / "epochs", verbose=False)
     assert (0, 3) in saved
-    rest = zoo.train(network(data), data, recipe, output_dir=tmp_path, callbacks=callbacks, verbose=False)
-    assert_same_run(whole, rest)
+    shutil.copytree(tmp_path / "epochs", tmp_path / "batches")
+    for name, callbacks in (("epochs", []), ("batches", [Count()])):
+        saved.clear()
+        rest = zoo.train(network(data), data, recipe, output_dir=tmp_path / name, callbacks=callbacks, verbose=False)
+        assert saved[0] > (1, 4)
+        assert_same_run(whole, rest)
 
 
 def test_callbacks_that_want_batches(data, tmp_path):
@@ -152,7 +159,7 @@ def test_callbacks_that_want_batches(data, tmp_path):
 @pytest.mark.parametrize("batch_size", [16, 2])  # 2: more steps an epoch than a call makes
 def test_files_and_augmentation_are_continued(tmp_path, batch_size):
     rng = np.random.default_rng(0)
-    for label in ("a", "b"):
+    for label in ("a", "b"):  # no picture twice: a folder with one in two classes is refused
         (tmp_path / "images" / label).mkdir(parents=True)
         for i in range(40):
             pixels = rng.integers(0, 256, (12, 12, 3)).astype(np.uint8)
@@ -171,16 +178,16 @@ def test_files_and_augmentation_are_continued(tmp_path, batch_size):
 
 
 def test_a_killed_process_is_continued(tmp_path):
-    """`kill -9` while it trains, several times; the last one ends it."""
-    code = (
-        "import zoo, sys; from zoo.training import state; state._SAVE_EVERY = 0.0; state._SHARE = 1e9\n"
+    """`kill -9` while it trains, in two processes; this one, which had not been told of them, ends it."""
+    training = (
         "data = zoo.load_dataset('digits', limit=300)\n"
         "model = zoo.build('mlp', data.input_shape, 10, units=8, dropout=0.2)\n"
-        "zoo.train(model, data, zoo.Recipe(epochs=150, batch_size=32), output_dir=sys.argv[1], verbose=False)"
+        "zoo.train(model, data, zoo.Recipe(epochs=150, batch_size=32), output_dir=directory, verbose=False)"
     )
-    command = [sys.executable, "-c", code]
+    saving = "import zoo, sys; from zoo.training import state; state._SAVE_EVERY = 0.0; state._SHARE = 1e9\n"
+    command = [sys.executable, "-c", f"{saving}directory = sys.argv[1]\n{training}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment)
+    exec(training, {"zoo": zoo, "directory": tmp_path / "whole"})
     marks = []
     for _ in range(2):
         process = subprocess.Popen([*command, str(tmp_path / "cut")], env=environment)
@@ -195,7 +202,7 @@ def test_a_killed_process_is_continued(tmp_path):
         process.wait()
         marks.append(State.load(tmp_path / "cut" / "state.npz").facts["epoch"])
     assert 0 < marks[0] < marks[1] < 150
-    subprocess.run([*command, str(tmp_path / "cut")], check=True, env=environment)
+    exec(training, {"zoo": zoo, "directory": tmp_path / "cut"})
     assert_same_run(zoo.load_run(tmp_path / "whole"), zoo.load_run(tmp_path / "cut"))
 
 
@@ -203,7 +210,7 @@ def test_other_data_in_the_same_place_are_refused(tmp_path):
     for label in ("a", "b"):
         (tmp_path / "images" / label).mkdir(parents=True)
         for i in range(12):
-            pixels = np.full((6, 6, 3), i, np.uint8)
+            pixels = np.full((6, 6, 3), i + 20 * (label == "b"), np.uint8)
             tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), tf.io.encode_png(pixels))
 
     def train():
@@ -215,7 +222,8 @@ def test_other_data_in_the_same_place_are_refused(tmp_path):
     assert train().metrics == first.metrics
     for label in ("a", "b"):
         for i in range(12):
-            tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), tf.io.encode_png(np.zeros((6, 6, 3), "u1")))
+            pixels = np.full((6, 6, 3), 100 + i + 20 * (label == "b"), np.uint8)
+            tf.io.write_file(str(tmp_path / "images" / label / f"{i}.png"), tf.io.encode_png(pixels))
     with pytest.raises(UsageError, match="data_sha256 was"):
         train()
 
