@@ -1,10 +1,15 @@
 """What README and CONTRIBUTING say is true."""
 
+import os
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
 import study
+from PIL import Image
 
+import tuning
 import zoo
 
 ROOT = Path(__file__).parents[1]
@@ -14,13 +19,33 @@ README = (ROOT / "README.md").read_text()
 def test_the_python_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names = {}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
+        if "photos" not in block:
+            exec(compile(block, "README.md", "exec"), names)
     assert names["score"].accuracy > 0.9
     assert len(names["result"].table) == 4
     assert {"report.html", "export", "model.keras"} <= {f.name for f in (tmp_path / "runs" / "cnn").iterdir()}
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get("ZOO_WEIGHTS_DIR", "")) / "resnet20-12fca82f.th").is_file(),
+    reason="the published weights of resnet20 are not here (ZOO_WEIGHTS_DIR)",
+)
+def test_the_example_with_photographs_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for place, name in enumerate(("cat", "dog")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = random.integers(0, 128, (40, 30, 3)) + 100 * (np.arange(3) == place)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "photos" in b]
+    names = {"zoo": zoo, "tuning": tuning}
+    exec(compile(block.replace("max_trials=30", "max_trials=4"), "README.md", "exec"), names)
+    assert names["result"].best_score > 0.9
+    assert (tmp_path / "classes.png").stat().st_size > 1000
 
 
 def test_the_tables_name_every_model_data_set_script_and_study():
