@@ -29,7 +29,7 @@ def contestant(task: Task, name: str, folder: Path) -> Callable[[Sequence[Member
     def train(members: Sequence[Member], epochs: int = task.epochs) -> list[float]:
         hps = [_fixed(task, member) for member in members]
         runs = [
-            Run(data, member.seed, epochs, folder / f"{next(numbers)}.npz", None, False, lambda *_: None)
+            Run(0, data, member.seed, epochs, folder / f"{next(numbers)}.npz", None, False, lambda *_: None)
             for member in members
         ]
         if name == "together":

@@ -145,19 +145,34 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="OPTION=VALUE",
         help="options of the builder, e.g. --set l2=1e-4 dropout=0.3",
     )
+    group.add_argument("--backbone", metavar="NAME", help="of --model transfer: what the new head stands on (resnet20)")
 
 
 def check_model(args: argparse.Namespace) -> None:
-    """Sets the default model, and answers unknown names before data are read."""
+    """Sets the default model and a backbone's image size, and answers unknown names before data are read."""
     from zoo.errors import unknown_name
 
     args.model = args.model or "cnn"
     if args.model not in zoo.list_models():
         raise unknown_name("model", args.model, zoo.list_models())
+    _choose_backbone(args)
     if args.set:
         from zoo.models.catalog import check_options
 
         check_options(args.model, model_options(args))
+
+
+def _choose_backbone(args: argparse.Namespace) -> None:
+    """Makes --backbone an option of the builder, and its image size that of a folder whose images may have any."""
+    if args.backbone is not None:
+        if args.model != "transfer":
+            raise UsageError(f"--backbone is of --model transfer. Received: --model {args.model}")
+        args.set = [*args.set, f"backbone={args.backbone}"]
+    if args.model == "transfer" and args.image_size is None and args.dataset and Path(args.dataset).is_dir():
+        from zoo.models.backbones import image_size_of
+
+        options = model_options(args)
+        args.image_size = options.get("image_size") or image_size_of(options.get("backbone", "resnet20"))
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -180,19 +195,16 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, help="decides everything that is random (0)")
 
 
-def phases_from(args: argparse.Namespace, recipe: zoo.Recipe) -> tuple[zoo.Recipe, ...]:
-    """The recipe, or one for each --phase LAYERS:EPOCHS[:RATE]."""
-    phases = []
-    for text in args.phase or ():
-        layers, *numbers = text.split(":")
-        values = [literal(number) for number in numbers]
-        is_number = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
-        if not layers or len(values) not in (1, 2) or not all(is_number) or not isinstance(values[0], int):
-            raise UsageError(f"--phase takes LAYERS:EPOCHS or LAYERS:EPOCHS:RATE, e.g. head:5. Received: {text!r}")
-        rate = float(values[1]) if len(values) == 2 else recipe.learning_rate
-        trainable = tuple(layers.split(",")) if "," in layers else layers
-        phases.append(dataclasses.replace(recipe, trainable=trainable, epochs=values[0], learning_rate=rate))
-    return tuple(phases) or (recipe,)
+def phase_from(text: str, recipe: zoo.Recipe, option: str) -> zoo.Recipe:
+    """A recipe by LAYERS:EPOCHS[:RATE]; what these do not say is that of `recipe`."""
+    layers, *numbers = text.split(":")
+    values = [literal(number) for number in numbers]
+    is_number = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
+    if not layers or len(values) not in (1, 2) or not all(is_number) or not isinstance(values[0], int):
+        raise UsageError(f"{option} takes LAYERS:EPOCHS or LAYERS:EPOCHS:RATE, e.g. head:5. Received: {text!r}")
+    rate = float(values[1]) if len(values) == 2 else recipe.learning_rate
+    trainable = tuple(layers.split(",")) if "," in layers else layers
+    return dataclasses.replace(recipe, trainable=trainable, epochs=values[0], learning_rate=rate)
 
 
 def recipe_from(args: argparse.Namespace, base: zoo.Recipe | None = None) -> zoo.Recipe:

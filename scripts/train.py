@@ -28,9 +28,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_data_options(parser)
     command.add_recipe_options(parser)
     parser.add_argument(
-        "--backbone", metavar="NAME", help="of --model transfer: what the new head stands on (resnet20)"
-    )
-    parser.add_argument(
         "--phase",
         action="append",
         metavar="LAYERS:EPOCHS[:RATE]",
@@ -45,19 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     if args.from_search:
-        name, options, base, data = _from_search(args)
-        recipe = command.recipe_from(args, base)
+        name, options, recipes, data = _from_search(args)
+        recipes = _recipes(args, recipes)
     else:
         command.check_model(args)
-        name, options, recipe = args.model, {}, command.recipe_from(args)
-        _choose_backbone(args)
-        command.phases_from(args, recipe)  # answers what is wrong with them before data are read
+        name, options, recipes = args.model, {}, _recipes(args, (zoo.Recipe(),))
         data = command.load_data(args)
     options |= command.model_options(args)
-    recipes = command.phases_from(args, recipe)
     from zoo.training.trainer import run_config
 
-    model = zoo.build(name, data.input_shape, data.num_classes, seed=recipe.seed, **options)
+    model = zoo.build(name, data.input_shape, data.num_classes, seed=recipes[0].seed, **options)
     dataset = Path(data.config["name"]).name
     output = Path(
         args.output
@@ -74,24 +68,29 @@ def train(args: argparse.Namespace) -> None:
     report_run(run, data)
 
 
-def _choose_backbone(args: argparse.Namespace) -> None:
-    """Makes --backbone an option of the builder, and its image size that of a folder whose images may have any."""
-    if args.backbone is not None:
-        if args.model != "transfer":
-            raise zoo.UsageError(f"--backbone is of --model transfer. Received: --model {args.model}")
-        args.set = [*args.set, f"backbone={args.backbone}"]
-    if args.model == "transfer" and args.image_size is None and args.dataset and Path(args.dataset).is_dir():
-        from zoo.models.backbones import image_size_of
-
-        options = command.model_options(args)
-        args.image_size = options.get("image_size") or image_size_of(options.get("backbone", "resnet20"))
+def _recipes(args: argparse.Namespace, bases: Sequence[zoo.Recipe]) -> tuple[zoo.Recipe, ...]:
+    """The phases of --phase, else one for each of `bases`; the recipe's options are over them."""
+    recipes = tuple(command.recipe_from(args, base) for base in bases)
+    return tuple(command.phase_from(text, recipes[0], "--phase") for text in args.phase or ()) or recipes
 
 
-def _from_search(args: argparse.Namespace) -> tuple[str, dict[str, Any], zoo.Recipe, zoo.DataSplits]:
+def _from_search(
+    args: argparse.Namespace,
+) -> tuple[str, dict[str, Any], tuple[zoo.Recipe, ...], zoo.DataSplits]:
     import tuning
 
     directory = Path(args.from_search)
-    for option in ("model", "dataset", "limit", "classes", "validation", "image_size", "color_mode", "input_range"):
+    for option in (
+        "model",
+        "backbone",
+        "dataset",
+        "limit",
+        "classes",
+        "validation",
+        "image_size",
+        "color_mode",
+        "input_range",
+    ):
         if getattr(args, option) is not None:
             raise zoo.UsageError(f"--{option.replace('_', '-')} comes from the search; leave it out with --from-search")
     result = tuning.load_result(directory)
@@ -101,7 +100,7 @@ def _from_search(args: argparse.Namespace) -> tuple[str, dict[str, Any], zoo.Rec
     if "name" not in config:
         raise zoo.UsageError(f"{directory} searched on arrays, which a script cannot load again")
     data = zoo.load_dataset(config.pop("name"), **config)
-    return result.model_name, result.best_options, result.best_recipe, data
+    return result.model_name, result.best_options, result.best_recipes, data
 
 
 if __name__ == "__main__":

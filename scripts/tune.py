@@ -49,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     group.add_argument("--repeats", type=int, default=1, metavar="N", help="score by the mean over N seeds (1)")
     group.add_argument("--retries", type=int, default=0, metavar="N", help="run a failed trial again, so often (0)")
+    group.add_argument(
+        "--fine-tune",
+        metavar="LAYERS:EPOCHS[:RATE]",
+        help="train the best trials on, e.g. --fine-tune all:5:1e-4 after a search over heads",
+    )
+    group.add_argument("--fine-tune-top", type=int, default=3, metavar="N", help="how many of them (3)")
     group.add_argument("--executor", default="inline", metavar="NAME", help="inline, processes or ray (inline)")
     group.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once (1)")
     group.add_argument("--address", metavar="HOST", help="of a Ray cluster; without it one is started here")
@@ -60,6 +66,7 @@ def tune(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     command.check_model(args)
     recipe = command.recipe_from(args)
+    fine_tune = command.phase_from(args.fine_tune, recipe, "--fine-tune") if args.fine_tune else None
     fixed = {name: [value] for name, value in command.model_options(args).items()}
     values = {name: parse_values(name, text) for name, text in command.assignments(args.values, "--values").items()}
     if twice := sorted(set(fixed) & set(values)):
@@ -84,6 +91,8 @@ def tune(args: argparse.Namespace) -> None:
         folds=args.folds,
         repeats=args.repeats,
         retries=args.retries,
+        fine_tune=fine_tune,
+        fine_tune_top=args.fine_tune_top,
         executor=args.executor,
         workers=args.workers,
         address=args.address,
@@ -92,10 +101,12 @@ def tune(args: argparse.Namespace) -> None:
     )
     result.plot(directory / "search.png")
     result.plots(directory / "plots")
-    print(f"best of {len(result.table)} trials: {result.objective} {result.best_score:.4f}")
+    tuned = ", fine-tuned" if result.is_fine_tuned else ""
+    print(f"best of {len(result.table)} trials{tuned}: {result.objective} {result.best_score:.4f}")
     print("  " + "  ".join(f"{name}={value}" for name, value in result.best_values.items()))
     with contextlib.suppress(zoo.UsageError):  # one run a trial, or fewer than two trials: nothing to compare
-        print(textwrap.fill(" ".join(result.compare().sentences()), width=120, break_on_hyphens=False))
+        for by in (None, "fine_tune") if result.fine_tuned else (None,):
+            print(textwrap.fill(" ".join(result.compare(by).sentences()), width=120, break_on_hyphens=False))
     print(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}")
     print(f"report {zoo.write_report(directory / 'report.html', search=result)}")
 

@@ -17,6 +17,7 @@ from zoo.reporting.formatting import format_value
 if TYPE_CHECKING:
     from tuning.results import SearchResult
 
+FINE_TUNE = "fine_tune"  # what `by` calls the stages of a search
 _MAX_LABEL = 60  # characters
 
 
@@ -29,15 +30,39 @@ def compare_trials(result: SearchResult, by: str | Sequence[str] | None = None) 
         )
     scores, folds = _unit_scores(result), int(result.header.get("folds", 1))
     notes: list[str] = []
-    if by is None:
+    if by == FINE_TUNE:
+        scores = _by_stage(result, scores)
+    elif by is None:
         scores["group"] = scores["trial"].map(_trial_labels(result))
     else:
         scores, notes = _by_values(result, scores, [by] if isinstance(by, str) else list(by))
     found = compare(scores, groups="group", units="unit", direction=result.direction, folds=folds)
+    if by == FINE_TUNE:
+        notes = [_what_it_adds(found)]
     return dataclasses.replace(found, score=result.objective, notes=(*notes, *found.notes))
 
 
-def _unit_scores(result: SearchResult) -> pd.DataFrame:
+def _what_it_adds(found: Comparison) -> str:
+    """What fine-tuning adds to the score, with its interval."""
+    pair = found.pairs.iloc[0]
+    sign = 1 if pair["a"] == "fine-tuned" else -1
+    low, high = sorted((sign * pair["low"], sign * pair["high"]))
+    level = f"{100 * found.confidence:g} % interval"
+    return f"Fine-tuning adds {sign * pair['difference']:+.4f} ({level} {low:+.4f} to {high:+.4f})."
+
+
+def _by_stage(result: SearchResult, scores: pd.DataFrame) -> pd.DataFrame:
+    """One row a stage and unit: the mean over the trials that were fine-tuned, before and after."""
+    numbers = [n + 1 for n, record in result.fine_tuned.items() if record["status"] == "completed"]
+    if not numbers:
+        raise UsageError(f"no trial was fine-tuned; search with fine_tune=Recipe(...). Received: by={FINE_TUNE}")
+    after = _unit_scores(result, "fine_tuned")
+    stages = {"searched": scores, "fine-tuned": after}
+    parts = [part[part["trial"].isin(numbers)].assign(group=name) for name, part in stages.items()]
+    return _means(pd.concat(parts), ["group", "unit"])
+
+
+def _unit_scores(result: SearchResult, column: str = "score") -> pd.DataFrame:
     """One row a completed trial and unit: trial, unit, score.
 
     A unit is a repeat, or with folds a fold: all repeats train and score on the same division, so that those of a fold
@@ -46,7 +71,7 @@ def _unit_scores(result: SearchResult) -> pd.DataFrame:
     unit = "fold" if result.header.get("folds", 1) > 1 else "repeat"
     completed = [record["number"] + 1 for record in completed_trials(result)]
     runs = result.runs[result.runs["trial"].isin(completed)]
-    return _means(runs.assign(unit=runs[unit], score=runs["score"].astype(float)), ["trial", "unit"])
+    return _means(runs.assign(unit=runs[unit], score=runs[column].astype(float)), ["trial", "unit"])
 
 
 def _means(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """The append-only record of a search: what a result is read from and what a search resumes from.
 
 `journal.jsonl` has one record a line, `{"crc32": ..., "record": {...}}`: first the header that identifies the search, then one
-of kind "asked" when the oracle gives one or several trials, and one of kind "trial" when one has ended ("retried" where it failed and is run
-again). In this order a fresh oracle is asked and told again, whatever ran at the same time. Numbers that are not finite stand
+of kind "asked" when the oracle gives one or several trials, and one of kind "trial" when one has ended ("retried" where it
+failed and is run again); "fine_tuned" is what became of an ended trial that was trained on. In this order a fresh oracle is asked and told again, whatever ran at the same time. Numbers that are not finite stand
 as `NaN` and `Infinity`, as in Python's json.
 """
 
@@ -26,11 +26,13 @@ class Journal:
 
     Args:
         directory: the search's folder. The caller holds its lock.
-        header: plain values that identify the search. `max_trials` may differ from the journal's, if it grows.
+        header: plain values that identify the search. `max_trials` may differ from the journal's, if it grows, and
+            `fine_tune` may come in later.
 
     Attributes:
         trials: number -> record of each finished trial, in the order in which they ended.
-        events: the records but the headers, as they were when the journal was opened.
+        fine_tuned: number -> record of each trial that was trained on.
+        events: what the oracle was asked and told, as it was when the journal was opened.
         seconds: wall time that the search has taken, by its last record.
 
     Raises:
@@ -45,9 +47,11 @@ class Journal:
         header = as_plain({"kind": "header", **header})
         records, end = _read(path)
         if records:
-            _check_same_search(path.parent, _header(records), header)
-        self.trials = _trials(records)
-        self.events = [record for record in records if record["kind"] != "header"]
+            old = _header(records)
+            header |= {name: old[name] for name in ("fine_tune",) if name in old and name not in header}
+            _check_same_search(path.parent, old, header)
+        self.trials, self.fine_tuned = _ended(records, "trial"), _ended(records, "fine_tuned")
+        self.events = [record for record in records if record["kind"] not in ("header", "fine_tuned")]
         self.seconds = max((record["ended"] for record in self.trials.values()), default=0.0)
         self._file = path.open("ab")
         self._file.truncate(end)  # a torn last line goes
@@ -64,8 +68,9 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise SaveError(f"{self._file.name} cannot be written: {error.strerror or error}") from error
-        if record["kind"] == "trial":
-            self.trials[record["number"]] = as_plain(record)
+        ended = {"trial": self.trials, "fine_tuned": self.fine_tuned}.get(record["kind"])
+        if ended is not None:
+            ended[record["number"]] = as_plain(record)
 
     def __enter__(self) -> Journal:
         return self
@@ -76,8 +81,11 @@ class Journal:
         self._file.close()
 
 
-def read_journal(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
-    """The header of a search and its finished trials by number; changes nothing.
+Records = dict[int, dict[str, Any]]  # number of a trial -> record
+
+
+def read_journal(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], Records, Records]:
+    """The header of a search, its finished trials, and those that were fine-tuned, by number; changes nothing.
 
     Raises:
         ZooError: the folder holds no search, or a record before the last one is damaged.
@@ -86,7 +94,7 @@ def read_journal(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], dic
     records = _read(path)[0] if path.exists() else []
     if not records:
         raise ZooError(f"{directory} holds no search (no {FILE_NAME})")
-    return _header(records), _trials(records)
+    return _header(records), _ended(records, "trial"), _ended(records, "fine_tuned")
 
 
 def as_plain(value: Any) -> Any:
@@ -141,14 +149,16 @@ def _header(records: list[dict[str, Any]]) -> dict[str, Any]:
     return [record for record in records if record["kind"] == "header"][-1]
 
 
-def _trials(records: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    return {record["number"]: record for record in records if record["kind"] == "trial"}
+def _ended(records: list[dict[str, Any]], kind: str) -> Records:
+    return {record["number"]: record for record in records if record["kind"] == kind}
 
 
 def _check_same_search(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     before, now = old["max_trials"], new["max_trials"]
     if now is None or (before is not None and now >= before):
         old = {**old, "max_trials": now}
+    if "fine_tune" in new:
+        old = {"fine_tune": new["fine_tune"], **old}
     differences = changes(old, new)
     if not differences and list(old["space"]) != list(new["space"]):
         differences.append("the hyper-parameters have another order")

@@ -17,9 +17,10 @@ from tuning.oracles.cells import count_cells
 from tuning.oracles.cost import halving_cost, hyperband_cost
 from tuning.spaces import ModelSpace
 from tuning.task import Setting
-from zoo.data.splits import as_splits, content_sha256
+from zoo.data.splits import DataSplits, as_splits, content_sha256
 from zoo.errors import UsageError, unknown_name
 from zoo.training.recipe import Recipe
+from zoo.training.trainer import check_fit
 from zoo.weights.fetch import find_weights
 from zoo.weights.sources import SOURCES
 
@@ -34,11 +35,15 @@ class Plan:
         setting: what all trials share.
         oracle: what is asked for trials.
         header: what identifies the search in its journal.
+        data: what the search was given; `setting.data` may be features of it.
+        fine_tune: how the best trials are trained on, or `None`.
     """
 
     setting: Setting
     oracle: keras_tuner.Oracle
     header: dict[str, Any]
+    data: DataSplits
+    fine_tune: Recipe | None
 
     def announcement(self) -> tuple[str, int | None]:
         """What is to come, in one line, and the number of trials, where it is known."""
@@ -70,6 +75,7 @@ def make_plan(
     repeats: int,
     seed: int,
     verbose: bool,
+    fine_tune: Recipe | None = None,
 ) -> Plan:
     """From the arguments of `tuning.search`, with their defaults filled in; see there for the errors."""
     by_rungs = method in RUNGS
@@ -79,6 +85,7 @@ def make_plan(
     setting = _setting(model, data, values=values, recipe=recipe, objective=aim, epochs=epochs)
     setting = dataclasses.replace(setting, folds=folds, repeats=repeats, max_epochs=last_rung)
     images, recipe = setting.data, setting.recipe
+    fine_tune = None if fine_tune is None else _fine_tune(fine_tune, setting)
     heads = find_heads(setting.hypermodel, images, verbose=verbose)
     if heads is not None:
         setting = dataclasses.replace(setting, hypermodel=heads.space, data=heads.data, recipe=heads.space.recipe)
@@ -103,11 +110,23 @@ def make_plan(
         "repeats": repeats,
         "max_trials": max_trials,
         "max_epochs": last_rung,  # where there are rungs; else the recipe has it
+        **({} if fine_tune is None else {"fine_tune": fine_tune.as_config()}),
         **(_weight_hashes(setting.hypermodel) if heads is None else heads.weights_sha256),
     }
     oracle = _oracle(method, space, setting, max_epochs, seed)
     stacked = getattr(oracle, "asks_ahead", False) or folds * repeats > 1
-    return Plan(dataclasses.replace(setting, stacked=stacked), oracle, header)
+    return Plan(dataclasses.replace(setting, stacked=stacked), oracle, header, images, fine_tune)
+
+
+def _fine_tune(recipe: Recipe, setting: Setting) -> Recipe:
+    """The recipe of fine-tuning, checked now and not after hours of search; all of the model learns where it does not say."""
+    space = setting.hypermodel
+    if not isinstance(space, ModelSpace):
+        raise UsageError("fine_tune is for models of the catalog; a model of your own can be fitted on by itself")
+    recipe = dataclasses.replace(recipe, trainable="all") if recipe.trainable is None else recipe
+    options, own = space.choose(keras_tuner.HyperParameters())
+    check_fit(space.build_model(options, own.seed), setting.data, [own, recipe])
+    return recipe
 
 
 def _weight_hashes(hypermodel: Any) -> dict[str, dict[str, str]]:

@@ -14,7 +14,7 @@ import pandas as pd
 from tuning import checkpoints, plots, tables
 from tuning.journal import read_journal
 from tuning.parameters import decode, expanded
-from tuning.task import model_path
+from tuning.task import fine_tuned_path, model_path
 from zoo import storage
 from zoo.errors import ZooError
 from zoo.training.recipe import Recipe
@@ -33,11 +33,13 @@ class SearchResult:
         directory: the search's folder.
         header: what identifies the search, as the journal has it.
         trials: number -> record of each finished trial, as the journal has them.
+        fine_tuned: number -> record of each trial that was trained on with `fine_tune`.
     """
 
     directory: Path
     header: dict[str, Any]
     trials: dict[int, dict[str, Any]]
+    fine_tuned: dict[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def model_name(self) -> str:
@@ -69,17 +71,20 @@ class SearchResult:
         """One row a trial, in the order of their numbers.
 
         Columns: trial (from 1), status ("completed" or "failed"), score, score_std (over folds and repeats, with n - 1;
-        where there are any), epochs, seconds, attempts (where one took more than one); one a hyper-parameter (empty
+        where there are any), fine_tuned (the score after fine-tuning, where there was any), epochs, seconds, attempts (where one took more than one); one a hyper-parameter (empty
         where it was inactive); the metrics at the trial's end; reason (of a failure). A hyper-parameter whose name is a
         column already is `value/NAME`, such a metric `metric/NAME`. `tuner/...` columns tell Hyperband's brackets, rungs
         and promotions; a promoted trial counts its own epochs and seconds only.
         """
-        return tables.trials_table(self._records())
+        return tables.trials_table(self._records(), self.fine_tuned)
 
     @functools.cached_property
     def runs(self) -> pd.DataFrame:
-        """One row a trial, fold and repeat: trial (from 1), fold, repeat, seed, score, epochs, seconds, its metrics."""
-        return tables.runs_table(self._records())
+        """One row a trial, fold and repeat: trial (from 1), fold, repeat, seed, score, epochs, seconds, its metrics.
+
+        Where trials were fine-tuned, `fine_tuned` is the score after it.
+        """
+        return tables.runs_table(self._records(), self.fine_tuned)
 
     @functools.cached_property
     def epochs(self) -> pd.DataFrame:
@@ -91,12 +96,31 @@ class SearchResult:
 
     @property
     def best_trial(self) -> dict[str, Any]:
-        """The journal's record of the trial with the best score, the first of equals.
+        """The journal's record of the trial with the best score, fine-tuned or not, the first of equals.
 
         Raises:
             ZooError: no trial was completed; the message has the first one's reason.
         """
+        return self.trials[self._best["number"]]
+
+    @property
+    def best_score(self) -> float:
+        """The best objective, after fine-tuning where that made it better; with folds or repeats the mean over runs."""
+        return float(self._best["score"])
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Whether the best score is that of a fine-tuned model."""
+        return self._best.get("kind") == "fine_tuned"
+
+    @functools.cached_property
+    def _best(self) -> dict[str, Any]:
+        """The record with the best score: a trial's, or that of its fine-tuning."""
         best = checkpoints.best_of(self.trials, self.direction)
+        tuned = checkpoints.best_of(self.fine_tuned, self.direction)
+        if tuned is not None and best is not None:
+            is_better = tuned["score"] > best["score"] if self.direction == "max" else tuned["score"] < best["score"]
+            best = tuned if is_better else best
         if best is not None:
             return best
         if not self.trials:
@@ -105,21 +129,14 @@ class SearchResult:
         raise ZooError(f"all {len(self.trials)} trials failed; the first: {reason}")
 
     @property
-    def best_score(self) -> float:
-        """The objective of the best trial; with folds or repeats the mean over its runs."""
-        return float(self.best_trial["score"])
-
-    @property
     def best_values(self) -> dict[str, Any]:
         """The hyper-parameters of the best trial: builder options and recipe fields for a model of the catalog."""
-        values = self.best_trial["values"]
-        return {name: decode(value) for name, value in values.items() if not name.startswith("tuner/")}
+        return _values_of(self.best_trial)
 
     @property
     def best_options(self) -> dict[str, Any]:
         """Those of the best values that `zoo.build(model_name, ...)` takes."""
-        fields = self.header["recipe_fields"]
-        return {name: value for name, value in self._expanded().items() if name not in fields}
+        return self.options_of(self.best_trial)
 
     @property
     def best_recipe(self) -> Recipe:
@@ -127,31 +144,46 @@ class SearchResult:
 
         With rungs and a schedule, a trial may have stopped before the schedule's end; the recipe then has all its epochs.
         """
-        best, fields = self.best_trial, self.header["recipe_fields"]
-        chosen = {name: value for name, value in self._expanded().items() if name in fields}
-        if "tuner/epochs" in best["values"]:
-            of_schedule = self.header["max_epochs"] if self.header["recipe"]["schedule"] is not None else None
-            chosen["epochs"] = of_schedule or best["values"]["tuner/epochs"]
-        base: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.header["recipe"].items()}
-        return dataclasses.replace(Recipe(**base), **chosen)
+        return self.recipe_of(self.best_trial)
 
-    def _expanded(self) -> dict[str, Any]:
-        """The best values, with what labels of named sets stand for."""
-        return expanded(self.best_values, self.header.get("named", {}))
+    @property
+    def best_recipes(self) -> tuple[Recipe, ...]:
+        """The phases that the best score is due to, for `zoo.train`: `best_recipe`, and the one of fine-tuning."""
+        if not self.is_fine_tuned:
+            return (self.best_recipe,)
+        return self.best_recipe, dataclasses.replace(Recipe(**self.header["fine_tune"]), seed=self.best_recipe.seed)
+
+    def options_of(self, trial: dict[str, Any]) -> dict[str, Any]:
+        """The builder's options that the values of a trial's record stand for."""
+        fields = self.header["recipe_fields"]
+        return {name: value for name, value in self._expanded(trial).items() if name not in fields}
+
+    def recipe_of(self, trial: dict[str, Any]) -> Recipe:
+        """The recipe of a trial's record, see `best_recipe`."""
+        fields = self.header["recipe_fields"]
+        chosen = {name: value for name, value in self._expanded(trial).items() if name in fields}
+        if "tuner/epochs" in trial["values"]:
+            of_schedule = self.header["max_epochs"] if self.header["recipe"]["schedule"] is not None else None
+            chosen["epochs"] = of_schedule or trial["values"]["tuner/epochs"]
+        return dataclasses.replace(Recipe(**self.header["recipe"]), **chosen)
+
+    def _expanded(self, trial: dict[str, Any]) -> dict[str, Any]:
+        """The values of a trial, with what labels of named sets stand for."""
+        return expanded(_values_of(trial), self.header.get("named", {}))
 
     def best_model(self) -> keras.Model:
-        """The very model that scored best, loaded from the best trial's file in `models/`.
+        """The very model that scored best, loaded from its file in `models/` or `fine_tuned/`.
 
         Raises:
             ZooError: the file is missing or is not that trial's, or the score is the mean of several models.
         """
-        best = self.best_trial
+        best = self._best
         if self.num_models > 1:
             raise ZooError(
                 f"the best score is the mean of {self.num_models} models (folds, repeats), none of which is the best "
                 "model; train one on all training data by retrain_best()"
             )
-        path = model_path(self.directory, best["number"])
+        path = self._best_file()
         if not path.is_file() or storage.sha256_of_file(path) != best.get("model_sha256"):
             what = "is not the model of the best trial" if path.is_file() else "is missing"
             raise ZooError(f"{path} {what} (trial {best['number'] + 1}); train it again by retrain_best()")
@@ -181,7 +213,7 @@ class SearchResult:
         fold's repeats is its score, and the test is the corrected one for cross-validation; see `zoo.compare`.
 
         Args:
-            by: a hyper-parameter, or several, whose values are compared in place of the trials: the mean score over the
+            by: "fine_tune" for what fine-tuning adds to the trials that had it; or a hyper-parameter, or several, whose values are compared in place of the trials: the mean score over the
                 other values, run by run. Only other values that were tried with each of them count, as in a grid.
 
         Raises:
@@ -210,12 +242,16 @@ class SearchResult:
         if checkpoints.best_of(self.trials, self.direction) is not None:
             storage.write_json(self.directory / "result.json", self._summary())
 
+    def _best_file(self) -> Path:
+        """Where the model with the best score is, if it was kept."""
+        path = fine_tuned_path if self.is_fine_tuned else model_path
+        return path(self.directory, self._best["number"])
+
     def _records(self) -> list[dict[str, Any]]:
         return [self.trials[number] for number in sorted(self.trials)]
 
     def _summary(self) -> dict[str, Any]:
-        counts, best = self.table["status"].value_counts(), self.best_trial
-        file = model_path(self.directory, best["number"])
+        counts, best, file = self.table["status"].value_counts(), self._best, self._best_file()
         is_kept = self.num_models == 1 and best.get("model_sha256") is not None and file.is_file()
         return {
             "model": self.model_name,
@@ -225,7 +261,7 @@ class SearchResult:
             "best_score": self.best_score,
             "best_trial": best["number"] + 1,
             "best_values": self.best_values,
-            "best_recipe": self.best_recipe.as_config(),
+            "best_recipes": [recipe.as_config() for recipe in self.best_recipes],
             "best_model": file.relative_to(self.directory).as_posix() if is_kept else None,
             "completed": int(counts.get("completed", 0)),
             "failed": int(counts.get("failed", 0)),
@@ -244,5 +280,9 @@ def load_result(directory: str | os.PathLike[str]) -> SearchResult:
     Example:
         >>> tuning.load_result("runs/search").best_values
     """
-    header, trials = read_journal(directory)
-    return SearchResult(Path(directory), header, trials)
+    return SearchResult(Path(directory), *read_journal(directory))
+
+
+def _values_of(trial: dict[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters of a trial's record, without the entries of Keras Tuner's own."""
+    return {name: decode(value) for name, value in trial["values"].items() if not name.startswith("tuner/")}

@@ -70,7 +70,7 @@ def retrain_best(
         {
             "model": result.model_name,
             "options": result.best_options,
-            "recipe": {name: v for name, v in result.best_recipe.as_config().items() if name != "seed"},
+            "recipes": [dataclasses.replace(recipe, seed=0).as_config() for recipe in result.best_recipes],
             "data": splits.config,
         }
     )
@@ -130,11 +130,11 @@ def _train(result: SearchResult, data: DataSplits, seed: int, folder: Path | Non
     """One seed's row."""
     import zoo
 
-    recipe = dataclasses.replace(result.best_recipe, seed=seed)
+    recipes = [dataclasses.replace(recipe, seed=seed) for recipe in result.best_recipes]
     started = time.perf_counter()
     model = zoo.build(result.model_name, data.input_shape, data.num_classes, seed=seed, **result.best_options)
     with _run_folder(folder) as output_dir:
-        run = zoo.train(model, data, recipe, output_dir=output_dir, verbose=verbose)
+        run = zoo.train(model, data, recipes, output_dir=output_dir, verbose=verbose)
     row = {"seed": seed, "epochs": len(run.history), "seconds": time.perf_counter() - started}
     for name, split in (("val", data.validation), ("test", data.test)):
         score = None if split is None else zoo.evaluate(run.model, split)

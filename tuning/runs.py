@@ -13,6 +13,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 
 from tuning.task import Setting, TrialTask, state_path
+from zoo.data.folds import stratified_folds
 from zoo.data.splits import DataSplits
 from zoo.errors import ZooError
 from zoo.training.phase import PhaseRun
@@ -31,6 +32,7 @@ class Run:
     """What one run has to do.
 
     Attributes:
+        number: of the runs of a trial, counted by fold and then by repeat.
         data: the fold's.
         seed: of weights, order, dropout and augmentation.
         epochs: epochs at its end, those before the pause included.
@@ -40,6 +42,7 @@ class Run:
         on_epochs: told how far it is.
     """
 
+    number: int
     data: DataSplits
     seed: int
     epochs: int
@@ -68,6 +71,13 @@ class RunResult:
     make_model: Callable[[], keras.Model]
 
 
+def fold_data(setting: Setting) -> list[DataSplits]:
+    """What each fold trains and scores on; without folds the data as they are."""
+    if setting.folds == 1:
+        return [setting.data]
+    return stratified_folds(setting.data, setting.folds, seed=setting.recipe.seed)
+
+
 def make_run(
     setting: Setting, task: TrialTask, number: int, data: DataSplits, seed: int, epochs: int, on_epochs: OnEpochs
 ) -> Run:
@@ -75,6 +85,7 @@ def make_run(
     parent = None if task.parent is None else state_path(task.folder, task.parent, number)
     several = setting.folds * setting.repeats > 1  # if a later run is interrupted, this one is not made again
     return Run(
+        number=number,
         data=data,
         seed=seed,
         epochs=epochs,

@@ -44,6 +44,8 @@ def search(
     repeats: int = 1,
     retries: int = 0,
     keep_best: int = 1,
+    fine_tune: Recipe | None = None,
+    fine_tune_top: int = 3,
     executor: str = "inline",
     workers: int = 1,
     address: str | None = None,
@@ -79,6 +81,10 @@ def search(
         repeats: scores a trial by its mean over so many seeds (recipe.seed, + 1, ...).
         retries: how often a trial that failed is run again.
         keep_best: of how many of the best trials the models are kept (with one fold and one repeat).
+        fine_tune: how the best trials are trained on once all have ended, e.g. `Recipe(trainable="all", epochs=5,
+            learning_rate=1e-4)` after a search over heads; without `trainable` all of the model learns. It is scored like
+            a trial, in the same folds, in this process and whatever the budget; the table has it as `fine_tuned`.
+        fine_tune_top: how many trials are trained on.
         executor: where trials run: "inline" (in this process), "processes" (local workers) or "ray" (a Ray cluster).
         workers: trials at once. Grid and random searches ask for the same trials with any number, as do halving, Hyperband,
             genetic and swarm; a Bayesian one knows less when it asks.
@@ -102,11 +108,11 @@ def search(
         max_trials = DEFAULT_TRIALS if max_trials is None and method not in _ENDING else max_trials
     check_executor(executor, workers=workers, address=address)
     counts: dict[str, float | None] = {"max_trials": max_trials, "max_epochs": max_epochs, "max_seconds": max_seconds}
-    counts |= {"max_total_epochs": max_total_epochs, "folds": folds, "repeats": repeats, "keep_best": keep_best}
-    for name, value in counts.items():
-        if value is not None and value <= 0:
-            raise UsageError(f"{name} must be positive. Received: {name}={value}")
-    from tuning.loop import Budget  # loads TensorFlow
+    counts |= {"max_total_epochs": max_total_epochs, "folds": folds, "repeats": repeats}
+    counts |= {"keep_best": keep_best, "fine_tune_top": fine_tune_top}
+    _check_positive(counts)
+    from tuning.fine_tuning import fine_tune_best  # loads TensorFlow
+    from tuning.loop import Budget
     from tuning.plan import RUNGS, make_plan
 
     budget = Budget(max_trials, max_total_epochs, max_seconds)
@@ -124,6 +130,7 @@ def search(
         repeats=repeats,
         seed=seed,
         verbose=verbose,
+        fine_tune=fine_tune,
     )
     with DirectoryLock(directory), Journal(directory, planned.header) as journal, oracles.opened(planned.oracle):
         checkpoints = Checkpoints(directory, direction=planned.setting.direction, keep_best=keep_best)
@@ -138,10 +145,17 @@ def search(
             workers=workers,
             address=address,
         )
+        fine_tune_best(planned, journal, top=fine_tune_top, directory=directory, verbose=verbose)
         result = load_result(directory)
         result.write()
     _ = result.best_trial  # raises when there is none
     return result
+
+
+def _check_positive(counts: Mapping[str, float | None]) -> None:
+    for name, value in counts.items():
+        if value is not None and value <= 0:
+            raise UsageError(f"{name} must be positive. Received: {name}={value}")
 
 
 def _run(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import keras
 import keras_tuner
+import numpy as np
 
 from tuning.reuse import Programs
 from tuning.runs import ProgramRun, Run, RunResult
@@ -21,16 +23,19 @@ from zoo.training.program import Program
 from zoo.training.recipe import Recipe
 from zoo.training.trainer import check_fit
 
+InitialWeights = Callable[[keras_tuner.HyperParameters, Run], Sequence[np.ndarray]]
+
 
 class SpaceRunner:
     """Runs models of a `ModelSpace`.
 
     Args:
         setting: what the trials of the search share.
+        initial_weights: what a run begins with, one by one; `None` for what its seed decides.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting, self._space = setting, setting.hypermodel
+    def __init__(self, setting: Setting, *, initial_weights: InitialWeights | None = None) -> None:
+        self._setting, self._space, self._initial_weights = setting, setting.hypermodel, initial_weights
         self._programs = Programs(self._space)
         self._keeps_models = setting.folds * setting.repeats == 1
 
@@ -55,10 +60,17 @@ class SpaceRunner:
     def run(self, hp: keras_tuner.HyperParameters, run: Run, first_epoch: int) -> RunResult:
         """Trains from the beginning, or from where the run or its parent was paused."""
         options, recipe = self._choose(hp, run)
-        if run.data.train.store is not None:
-            return self._train(self._programs.ready(options, recipe, run.data), options, recipe, run, first_epoch)
-        # A stream: what it reads is part of the graph.
-        with Program(self._space.build_model(options, recipe.seed), run.data, recipe) as program:
+        weights = None
+        if self._initial_weights is not None and not run.state.exists():
+            weights = self._initial_weights(hp, run)
+        with contextlib.ExitStack() as stack:
+            if run.data.train.store is not None:
+                program = self._programs.ready(options, recipe, run.data)
+            else:  # a stream: what it reads is part of the graph
+                program = Program(self._space.build_model(options, recipe.seed), run.data, recipe)
+                stack.enter_context(program)
+            if weights is not None:
+                program.model.set_weights(weights)
             return self._train(program, options, recipe, run, first_epoch)
 
     def run_together(

@@ -10,12 +10,12 @@ import pandas as pd
 from tuning.parameters import decode
 
 _TUNER = "tuner/"  # how Keras Tuner's own entries among the values begin (rung, bracket, parent of a promotion)
-_TRIAL_COLUMNS = ("trial", "status", "score", "score_std", "epochs", "seconds", "attempts")
-_RUN_COLUMNS = ("trial", "fold", "repeat", "seed", "score", "epochs", "seconds")
+_TRIAL_COLUMNS = ("trial", "status", "score", "score_std", "fine_tuned", "epochs", "seconds", "attempts")
+_RUN_COLUMNS = ("trial", "fold", "repeat", "seed", "score", "fine_tuned", "epochs", "seconds")
 _EPOCH_COLUMNS = ("trial", "fold", "repeat", "bracket", "rung", "epoch")
 
 
-def trials_table(records: list[dict[str, Any]]) -> pd.DataFrame:
+def trials_table(records: list[dict[str, Any]], fine_tuned: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
     """One row a trial, see `SearchResult.table`."""
     reserved = {*_TRIAL_COLUMNS, "reason"}
     metrics = [_renamed(record["metrics"], reserved, "metric/") for record in records]
@@ -27,25 +27,30 @@ def trials_table(records: list[dict[str, Any]]) -> pd.DataFrame:
         scores = pd.Series([run["score"] for run in record.get("runs", ())], dtype=float)
         first = {name: record.get(name) for name in _TRIAL_COLUMNS}
         first |= {"trial": record["number"] + 1, "score_std": scores.std(), "attempts": record.get("attempts", 1)}
+        first["fine_tuned"] = fine_tuned.get(record["number"], {}).get("score")
         decoded = {name: decode(value) for name, value in chosen.items()}
         rows.append({**first, **decoded, **measured, "reason": record["reason"]})
     table = pd.DataFrame(rows, columns=[*_TRIAL_COLUMNS, *names, *shown, "reason"])
-    table["score"] = table["score"].astype(float)
+    table = table.astype({"score": float, "fine_tuned": float})
     several = any(len(record.get("runs", ())) > 1 for record in records)
-    unused = {"score_std": not several, "attempts": not (table["attempts"] > 1).any()}
+    unused = {"fine_tuned": not fine_tuned, "score_std": not several, "attempts": not (table["attempts"] > 1).any()}
     return table.drop(columns=[name for name, absent in unused.items() if absent])
 
 
-def runs_table(records: list[dict[str, Any]]) -> pd.DataFrame:
+def runs_table(records: list[dict[str, Any]], fine_tuned: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
     """One row a trial, fold and repeat, see `SearchResult.runs`."""
     rows, names = [], {}
     for record in records:
+        tuned = fine_tuned.get(record["number"], {}).get("runs", ())
+        scores = {(run["fold"], run["repeat"]): run["score"] for run in tuned}
         for run in record.get("runs", ()):
             metrics = _renamed(run.get("metrics", {}), _RUN_COLUMNS, "metric/")
             names.update(metrics)
             first = {name: run.get(name) for name in _RUN_COLUMNS}
+            first["fine_tuned"] = scores.get((run.get("fold"), run.get("repeat")))
             rows.append({**first, "trial": record["number"] + 1, **metrics})
-    return pd.DataFrame(rows, columns=[*_RUN_COLUMNS, *names])
+    table = pd.DataFrame(rows, columns=[*_RUN_COLUMNS, *names]).astype({"fine_tuned": float})
+    return table if fine_tuned else table.drop(columns="fine_tuned")
 
 
 def epochs_table(records: list[dict[str, Any]]) -> pd.DataFrame:

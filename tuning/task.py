@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from zoo.data.splits import DataSplits
 
 
+FINE_TUNED = "fine_tuned"  # the folder of what becomes of the best trials in a search's folder
+
+
 @dataclasses.dataclass(frozen=True)
 class Setting:
     """What all trials of a search share.
@@ -132,6 +135,11 @@ def epochs_of(setting: Setting, values: dict[str, Any]) -> int:
 def model_path(folder: str | os.PathLike[str], number: int) -> Path:
     """Where a trial keeps its model."""
     return Path(folder) / "models" / f"trial-{number:04d}.keras"
+
+
+def fine_tuned_path(folder: str | os.PathLike[str], number: int) -> Path:
+    """Where a trial keeps its model after fine-tuning."""
+    return model_path(Path(folder) / FINE_TUNED, number)
 
 
 def state_path(folder: str | os.PathLike[str], number: int, run: int) -> Path:

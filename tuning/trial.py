@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import math
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -17,13 +15,13 @@ import keras_tuner
 import tensorflow as tf
 
 from tuning.hypermodel_runs import HyperModelRunner
-from tuning.runs import make_run
-from tuning.space_runs import SpaceRunner
+from tuning.outcomes import failure_of, outcome_of, problem_of
+from tuning.runs import fold_data, make_run
+from tuning.space_runs import InitialWeights, SpaceRunner
 from tuning.spaces import ModelSpace
 from tuning.task import Setting, TrialOutcome, TrialProgress, TrialTask, is_kept, model_path
 from tuning.vectorized.grouping import group_key
 from zoo import storage
-from zoo.data.folds import stratified_folds
 from zoo.errors import SaveError, ZooError
 
 if TYPE_CHECKING:
@@ -48,22 +46,21 @@ class TrialRunner:
 
     Args:
         setting: what all trials of the search share.
+        initial_weights: what a run of a model of the catalog begins with, where its seed does not decide it.
 
     Attributes:
         signatures: structures that were met.
         traces: how often a gradient step was traced for them; the number of structures, unless they did not fit.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, initial_weights: InitialWeights | None = None) -> None:
         self._setting = setting
         self._runner: SpaceRunner | HyperModelRunner
         if isinstance(setting.hypermodel, ModelSpace):
-            self._runner = SpaceRunner(setting)
+            self._runner = SpaceRunner(setting, initial_weights=initial_weights)
         else:
             self._runner = HyperModelRunner(setting)
-        self._folds = [setting.data]
-        if setting.folds > 1:
-            self._folds = stratified_folds(setting.data, setting.folds, seed=setting.recipe.seed)
+        self._folds = fold_data(setting)
 
     @property
     def signatures(self) -> int:  # noqa: D102
@@ -99,7 +96,7 @@ class TrialRunner:
         except (ZooError, MemoryError, tf.errors.OpError):  # which of them it is shows when each is alone
             return [self._run_alone(trial, on_progress) for trial in started]
         except Exception as error:
-            return [_failure(error) for _ in started]
+            return [failure_of(error) for _ in started]
 
     def close(self) -> None:
         """Lets all models go."""
@@ -112,14 +109,14 @@ class TrialRunner:
             results = []
             for run in self._runs(trial, on_progress):
                 results.append(self._runner.run(trial.hp, run, trial.task.initial_epoch))
-                if _problem(results[-1].metrics, self._setting.objective) is not None:
+                if problem_of(results[-1].metrics, self._setting.objective) is not None:
                     break
             outcome = self._outcome(trial, results)
             outcome = self._keep(results[-1], outcome, trial.task)
         except SaveError:
             raise
         except Exception as error:
-            outcome = _failure(error)
+            outcome = failure_of(error)
         # Of earlier attempts, what their saved states tell.
         seconds = max(time.perf_counter() - started, sum(run["seconds"] for run in outcome.runs))
         declared = trial.hp.get_config() if len(trial.hp.space) > trial.known else None
@@ -140,7 +137,7 @@ class TrialRunner:
         outcomes, last = [], []
         for trial in trials:
             of_trial = list(itertools.islice(results, count))
-            problems = (i for i, result in enumerate(of_trial) if _problem(result.metrics, objective) is not None)
+            problems = (i for i, result in enumerate(of_trial) if problem_of(result.metrics, objective) is not None)
             of_trial = of_trial[: next(problems, count) + 1]  # as one by one
             outcome = self._outcome(trial, of_trial)
             outcomes.append(dataclasses.replace(outcome, seconds=sum(run["seconds"] for run in outcome.runs)))
@@ -179,32 +176,7 @@ class TrialRunner:
         return runs
 
     def _outcome(self, trial: _Started, results: Sequence[RunResult]) -> TrialOutcome:
-        objective, repeats = self._setting.objective, self._setting.repeats
-        first_seed = self._runner.seed(trial.hp)
-        runs = [
-            {
-                "fold": number // repeats,
-                "repeat": number % repeats,
-                "seed": first_seed + number % repeats,
-                "score": result.metrics.get(objective),
-                "metrics": result.metrics,
-                "epochs": result.epochs,
-                "seconds": result.seconds,
-                "curve": result.curve,
-            }
-            for number, result in enumerate(results)
-        ]
-        problem = _problem(results[-1].metrics, objective)
-        shared = [name for name in results[0].metrics if all(name in result.metrics for result in results)]
-        metrics = {name: math.fsum(result.metrics[name] for result in results) / len(results) for name in shared}
-        return TrialOutcome(
-            status="completed" if problem is None else "failed",
-            score=metrics[objective] if problem is None else None,
-            metrics=metrics,
-            runs=runs,
-            epochs=sum(result.epochs for result in results),
-            reason=problem,
-        )
+        return outcome_of(results, self._setting, first_seed=self._runner.seed(trial.hp))
 
     def _keep(self, result: RunResult, outcome: TrialOutcome, task: TrialTask) -> TrialOutcome:
         """Saves the model of a completed trial of one run that is good enough."""
@@ -217,23 +189,7 @@ class TrialRunner:
         except OSError as error:
             raise SaveError(f"{path} cannot be written: {error.strerror or error}") from error
         except Exception as error:  # a model class that Keras cannot serialize
-            failed = _failure(error)
+            failed = failure_of(error)
             reason = f"the model cannot be saved: {failed.reason}"
             return dataclasses.replace(outcome, status="failed", score=None, reason=reason, traceback=failed.traceback)
         return dataclasses.replace(outcome, model_sha256=storage.sha256_of_file(path))
-
-
-def _problem(metrics: Mapping[str, float], objective: str) -> str | None:
-    """Why the metrics hold no score, if they hold none."""
-    if objective not in metrics:
-        return f"there is no {objective} among the metrics: {', '.join(metrics)}"
-    for name in (objective, "loss", "val_loss"):
-        if not math.isfinite(metrics.get(name, 0.0)):
-            return f"{name} is {metrics[name]}"  # also where an accuracy hides it: NaN outputs are all of class 0
-    return None
-
-
-def _failure(error: Exception) -> TrialOutcome:
-    message = str(error).strip().splitlines()
-    reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    return TrialOutcome(status="failed", reason=reason, traceback="".join(traceback.format_exception(error)))

@@ -28,7 +28,8 @@ def directory(tmp_path):
 
 
 def test_what_was_written_is_read(directory):
-    header, trials = read_journal(directory)
+    header, trials, fine_tuned = read_journal(directory)
+    assert not fine_tuned
     assert header == {"kind": "header", **HEADER}
     assert list(trials) == [0, 1]
     assert math.isnan(trials[1]["metrics"]["loss"])

@@ -171,7 +171,7 @@ def test_the_summary(result):
     result.write()
     summary = json.loads((result.directory / "result.json").read_text())
     assert (summary["best_score"], summary["best_trial"], summary["best_model"]) == (0.9, 3, None)
-    assert zoo.Recipe(**{**summary["best_recipe"], "augment": ()}) == result.best_recipe
+    assert [zoo.Recipe(**recipe) for recipe in summary["best_recipes"]] == [result.best_recipe]
     assert (summary["completed"], summary["failed"], summary["seconds"]) == (3, 1, 2.0)
 
 

@@ -247,7 +247,7 @@ def build(name: str, case: Case, **options: Any) -> keras.Model:
         return zoo.build(name, case.input_shape, case.num_classes, **{**case.options, **options})
     key = repr((name, case))
     if key not in BUILT:
-        model = zoo.build(name, case.input_shape, case.num_classes, **case.options)
+        model = zoo.build(name, case.input_shape, case.num_classes, seed=0, **case.options)
         BUILT[key] = model, model.get_weights()
     model, weights = BUILT[key]
     model.set_weights(weights)
@@ -328,6 +328,7 @@ def test_gives_probabilities(name, case):
 @every_case
 def test_without_classifier_activation_gives_the_logits(name, case):
     model, logits = build(name, case), build(name, case, classifier_activation=None)
+    shake(model, case.shaken)  # a narrow head on few images may be dead
     logits.set_weights(model.get_weights())
     activation = keras.ops.sigmoid if case.num_outputs == 1 else keras.ops.softmax
     inputs = inputs_for(case)
@@ -433,11 +434,12 @@ print(json.dumps({"worst": worst, "zoo": [m for m in sys.modules if m.split(".")
 @every_model
 def test_wrong_values_are_refused(name):
     first = TABLE[name][0]
+    without_files = {"weights": None} if name == "transfer" else {}
     for shape, num_classes, options in [*REFUSED_BY_ALL, *REFUSED[name]]:
         shape = first.input_shape if shape is None else shape
         num_classes = first.num_classes if num_classes is None else num_classes
         try:
-            zoo.build(name, shape, num_classes, **options)
+            zoo.build(name, shape, num_classes, **{**without_files, **options})
         except UsageError:
             continue
         pytest.fail(f"{name} accepted {shape}, {num_classes}, {options}")
