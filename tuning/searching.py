@@ -107,10 +107,8 @@ def search(
         oracles.check_method(method)
         max_trials = DEFAULT_TRIALS if max_trials is None and method not in _ENDING else max_trials
     check_executor(executor, workers=workers, address=address)
-    counts: dict[str, float | None] = {"max_trials": max_trials, "max_epochs": max_epochs, "max_seconds": max_seconds}
-    counts |= {"max_total_epochs": max_total_epochs, "folds": folds, "repeats": repeats}
-    counts |= {"keep_best": keep_best, "fine_tune_top": fine_tune_top}
-    _check_positive(counts)
+    _check_positive(max_trials=max_trials, max_epochs=max_epochs, max_seconds=max_seconds, folds=folds, repeats=repeats)
+    _check_positive(max_total_epochs=max_total_epochs, keep_best=keep_best, fine_tune_top=fine_tune_top)
     from tuning.fine_tuning import fine_tune_best  # loads TensorFlow
     from tuning.loop import Budget
     from tuning.plan import RUNGS, make_plan
@@ -152,7 +150,7 @@ def search(
     return result
 
 
-def _check_positive(counts: Mapping[str, float | None]) -> None:
+def _check_positive(**counts: float | None) -> None:
     for name, value in counts.items():
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be positive. Received: {name}={value}")

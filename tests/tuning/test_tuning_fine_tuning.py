@@ -89,7 +89,7 @@ def test_what_is_done_is_not_done_again(data, result, monkeypatch):
     again = search(data, result.directory)
     assert again.fine_tuned == result.fine_tuned
     assert search(data, result.directory, fine_tune=None).fine_tuned == result.fine_tuned
-    with pytest.raises(UsageError, match="holds another search: .*learning_rate"):
+    with pytest.raises(UsageError, match=r"holds another search: .*learning_rate"):
         search(data, result.directory, fine_tune=dataclasses.replace(FINE, learning_rate=0.01))
 
 
