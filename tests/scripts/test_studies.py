@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import study
 
-DATASET = {"early_stopping": "digits", "weight_decay": "digits"}  # what is on every machine
+DATASET = {"early_stopping": "digits", "weight_decay": "digits", "photographs": "digits"}  # what is on every machine
 
 
 @pytest.fixture
