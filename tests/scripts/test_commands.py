@@ -141,6 +141,22 @@ BAD = {
     "unknown method": (2, "random", ("tune", "--method", "randm")),
     "bad range": (2, "--values", ("tune", "--values", "l2=a:b")),
     "folder that is not there": (2, "no such folder", ("train", "--dataset", "./nowhere")),
+    "phase without epochs": (2, "e.g. head:5", ("train", "--phase", "head")),
+    "phase without layers": (2, "e.g. head:5", ("train", "--phase", ":5")),
+    "phase with words": (2, "e.g. head:5", ("train", "--phase", "head:five")),
+    "phase of no epochs": (2, "epochs must be", ("train", "--phase", "head:0")),
+    "phase with a negative rate": (2, "learning_rate must be", ("train", "--phase", "head:2:-1")),
+    "phase of no layer": (2, "matches no layer", ("train", "--model", "softmax", "--phase", "conv*:2")),
+    "backbone of another model": (2, "--backbone is of", ("train", "--model", "cnn", "--backbone", "resnet20")),
+    "unknown backbone": (2, "resnet20", ("train", "--model", "transfer", "--backbone", "resnet2")),
+    "backbone of points": (2, "grey or RGB", ("train", "--model", "transfer", "--dataset", "blobs")),
+    "fine-tuning without epochs": (2, "--fine-tune takes", ("tune", "--fine-tune", "all")),
+    "fine-tuning of no layer": (
+        2,
+        "matches no layer",
+        ("tune", "--model", "softmax", "--fine-tune", "conv*:2", "--directory", "s"),
+    ),
+    "photographs without a folder": (2, "--dataset FOLDER", ("study", "run", "photographs")),
     "missing data file": (2, "no such file", ("study", "run", "learning_rates", "--data", "nowhere.txt")),
 }
 
@@ -172,9 +188,49 @@ def test_set_fixes_one_option_and_searches_the_others(call, tmp_path):
     assert table["learning_rate"].nunique() == 2
 
 
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    for place, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir()
+        for i in range(15):
+            pixels = random.integers(0, 128, (8, 9, 3)) + 100 * (np.arange(3) == place)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+WITHOUT_FILES = ("--model", "transfer", "--backbone", "resnet20", "--set", "weights=none", "image_size=8")
+
+
+def test_photographs_are_trained_in_phases(call, photographs, tmp_path):
+    phases = ("--phase", "head:2", "--phase", "stage3_*,predictions:1:1e-4")
+    code, _, err = call("train", *WITHOUT_FILES, "--dataset", photographs, *phases, "--output", tmp_path / "run")
+    assert code == 0, err
+    assert "phase 1 (head): 130 weights learn" in err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert [(r["trainable"], r["epochs"], r["learning_rate"]) for r in config["recipes"]] == [
+        ("head", 2, 0.001),
+        (["stage3_*", "predictions"], 1, 0.0001),
+    ]
+    assert config["data"]["image_size"] == [8, 8]  # the backbone's, since photographs may have any
+
+
+def test_heads_are_searched_then_fine_tuned_then_trained(call, photographs, tmp_path):
+    search = ("--dataset", photographs, "--values", "learning_rate=1e-5,1e-4", "--method", "grid", "--epochs", 1)
+    fine = ("--fine-tune", "predictions:40:0.03", "--fine-tune-top", 1, "--objective", "val_loss")
+    code, out, err = call("tune", *WITHOUT_FILES, *search, *fine, "--directory", tmp_path / "s", "--folds", 2)
+    assert code == 0, err
+    assert "best of 2 trials, fine-tuned: val_loss" in out
+    assert "Fine-tuning adds -" in out
+    assert call("train", "--from-search", tmp_path / "s", "--output", tmp_path / "run")[0] == 0
+    recipes = json.loads((tmp_path / "run" / "config.json").read_text())["recipes"]
+    assert [(r["trainable"], r["epochs"]) for r in recipes] == [("head", 1), ("predictions", 40)]
+
+
 def test_options_that_would_be_ignored_are_refused(call, tmp_path):
     assert call("train", "--from-search", tmp_path, "--model", "cnn")[0] == 2
     assert call("train", "--from-search", tmp_path, "--validation", "0.2")[0] == 2
+    assert call("train", "--from-search", tmp_path, "--backbone", "resnet20")[0] == 2
     assert call("study", "run", "learning_rates", "--dataset", "mnist", "--output", tmp_path)[0] == 2
 
 

@@ -65,9 +65,11 @@ def load_dataset(
         color_mode: "grayscale" or "rgb" to convert; `None` leaves images as they are.
         in_memory: whether images are held as one uint8 array; by default if they take less than 1 GiB.
 
+    Of the files of a folder with the same bytes in one class only the first is used, with a `DataWarning`.
+
     Raises:
         UsageError: an unknown name (the nearest ones are named) or an option out of range.
-        DataError: images that cannot be read, or one class only.
+        DataError: images that cannot be read, one class only, or a picture of a folder in two classes or in two splits.
         ZooError: the data set has to be downloaded and there is no network.
 
     Example:

@@ -17,6 +17,7 @@ from zoo.models.transfer import HEAD
 from zoo.training.fused_updates import forget_traces, fuse_updates
 from zoo.training.recipe import Recipe
 
+_MOST_NAMED = 10  # layers that an error names
 _OUTPUT_OF_LOSS = {
     "sparse_categorical_crossentropy": "softmax",
     "sparse_categorical_crossentropy_from_logits": "logits",
@@ -148,6 +149,9 @@ def trainable_names(model: keras.Model, trainable: str | Sequence[str] | None) -
     for pattern in (trainable,) if isinstance(trainable, str) else trainable:
         matched = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
         if not matched:
-            raise UsageError(f"trainable={pattern!r} matches no layer with weights of {', '.join(names)}")
+            few = names if len(names) <= _MOST_NAMED else [*names[: _MOST_NAMED - 3], "...", *names[-3:]]
+            raise UsageError(
+                f"trainable={pattern!r} matches no layer with weights; the model's {len(names)}: {', '.join(few)}"
+            )
         chosen.update(matched)
     return chosen
