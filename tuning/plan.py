@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -124,9 +124,17 @@ def _fine_tune(recipe: Recipe, setting: Setting) -> Recipe:
     if not isinstance(space, ModelSpace):
         raise UsageError("fine_tune is for models of the catalog; a model of your own can be fitted on by itself")
     recipe = dataclasses.replace(recipe, trainable="all") if recipe.trainable is None else recipe
+    _check_draws(recipe, ())
     options, own = space.choose(keras_tuner.HyperParameters())
     check_fit(space.build_model(options, own.seed), setting.data, [own, recipe])
     return recipe
+
+
+def _check_draws(recipe: Recipe, searched: Sequence[str]) -> None:
+    if recipe.augment_draws is not None or "augment_draws" in searched:
+        raise UsageError(
+            "augment_draws is of zoo.train; a search trains heads on images as they are, or on new augmentation"
+        )
 
 
 def _weight_hashes(hypermodel: Any) -> dict[str, dict[str, str]]:
@@ -178,6 +186,7 @@ def _setting(
         recipe = hypermodel.recipe
     elif epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
+    _check_draws(recipe, getattr(hypermodel, "recipe_fields", ()))
     name = objective if isinstance(objective, str) else objective.name
     if isinstance(hypermodel, ModelSpace) and name not in oracles.DIRECTIONS:
         raise unknown_name("objective", name, oracles.DIRECTIONS)

@@ -107,3 +107,12 @@ def test_the_space_says_what_learns():
 def test_processes_find_the_same(data, result, tmp_path):
     found = search(data, tmp_path, executor="processes", workers=2)
     np.testing.assert_allclose(found.table.sort_values("trial")["val_loss"], result.table["val_loss"], rtol=1e-4)
+
+
+def test_fixed_augmentation_is_refused_before_the_search(data, tmp_path):
+    recipe = zoo.Recipe(augment="flip", augment_draws=2)
+    with pytest.raises(zoo.UsageError, match=r"augment_draws is of zoo\.train"):
+        search(data, tmp_path, recipe=recipe)
+    with pytest.raises(zoo.UsageError, match=r"augment_draws is of zoo\.train"):
+        search(data, tmp_path, fine_tune=recipe)
+    assert not list(tmp_path.iterdir())

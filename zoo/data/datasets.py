@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from zoo.data.images import ImageOptions
 from zoo.data.labels import class_indices
 from zoo.data.split import Scaling, Split
 from zoo.data.splits import DataSplits, split_validation
-from zoo.errors import DataError, UsageError, unknown_name
+from zoo.errors import DataError, DataWarning, UsageError, unknown_name
 
 # name -> (where from, what it is). Any other TFDS image-classification name works too.
 DATASETS = {
@@ -54,7 +55,8 @@ def load_dataset(
     Args:
         name_or_path: a name of `list_datasets()`, another TFDS name, or the path of an image folder.
         seed: decides which examples a validation fraction takes. It does not decide training: that is `Recipe.seed`.
-        limit: keeps the first N training examples in file order, before `classes` and `validation`.
+        limit: keeps the first N training examples in file order, before `classes` and `validation`; of a folder, whose
+            files are read class by class, that may leave classes without any (`DataWarning`).
         classes: keeps these classes (indices or names) and renumbers them in the order given: `classes=(3, 2)` makes
             "2" class 1.
         validation: what is held out of the training examples: a stratified fraction (of a stream: the last fraction in
@@ -120,10 +122,22 @@ def _finished(train: Split, test: Split, config: dict[str, Any]) -> DataSplits:
         train = train.subset(np.arange(min(config["limit"], len(train))))
     if config["classes"] is not None:
         train, test = pick_classes(train, config["classes"]), pick_classes(test, config["classes"])
+    if config["limit"] is not None:
+        _warn_of_lost_classes(train, config["limit"])
     train.compact()  # what limit and classes left out is freed
     test.compact()
     train, validation = split_validation(train, config["validation"], test, config["seed"])
     return DataSplits(train, validation, test, config)
+
+
+def _warn_of_lost_classes(train: Split, limit: int) -> None:
+    """Folders are read class by class, so that few examples in file order may all be of one class."""
+    assert train.labels is not None
+    there = np.bincount(train.labels, minlength=train.num_classes) > 0
+    lost = [name for name, is_there in zip(train.class_names, there, strict=True) if not is_there]
+    if lost:
+        named = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
+        warnings.warn(f"limit={limit} leaves no training examples of {named}", DataWarning, stacklevel=4)
 
 
 def pick_classes(split: Split, classes: Sequence[int | str]) -> Split:

@@ -170,6 +170,7 @@ def test_the_test_split_as_validation():
     assert content(data.validation) == content(data.test)
 
 
+@pytest.mark.filterwarnings("ignore::zoo.DataWarning")
 def test_a_limit_below_the_number_of_classes_never_gives_an_empty_validation_split():
     try:
         data = load("digits", limit=5)

@@ -112,6 +112,7 @@ def test_the_test_split_does_not_depend_on_where_the_folder_lies(tmp_path):
     assert names(zoo.load_dataset(here).test) == names(zoo.load_dataset(there).test)
 
 
+@pytest.mark.filterwarnings("ignore::zoo.DataWarning")
 def test_limit_and_classes_pick_from_a_folder(tmp_path):
     root = save_classes(tmp_path / "three", {"ant": 10, "bee": 10, "cow": 10})
     data = zoo.load_dataset(root, classes=("cow", "ant"))
@@ -184,6 +185,7 @@ def test_streamed_batches_equal_those_in_memory(pictures, validation):
             np.testing.assert_array_equal(one_pass(x)[1], one_pass(y)[1])
 
 
+@pytest.mark.filterwarnings("ignore::zoo.DataWarning")
 def test_limit_and_classes_hold_for_streamed_folders_or_are_refused_by_name(pictures):
     for option in ({"limit": 5}, {"classes": ("dog", "cat")}):
         try:

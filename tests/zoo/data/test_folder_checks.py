@@ -199,3 +199,17 @@ def test_a_png_whose_middle_was_overwritten_is_named(parts, in_memory):
     file.write_bytes(content)
     with pytest.raises(Exception, match=r"dog/damaged\.png: not a readable image"):
         one_pass(zoo.load_dataset(parts, image_size=8, in_memory=in_memory, validation=None).train.batches(4))
+
+
+# limit
+
+
+def test_a_limit_that_loses_a_class_says_so(pictures):
+    with pytest.warns(zoo.DataWarning, match="limit=8 leaves no training examples of dog") as caught:
+        data = zoo.load_dataset(pictures, limit=8, validation=None)
+    assert caught[0].filename == __file__
+    assert len(data.train) == 8
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        zoo.load_dataset(pictures, limit=20)
+        zoo.load_dataset("digits", limit=100, classes=(3, 2))
