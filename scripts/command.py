@@ -169,10 +169,12 @@ def _choose_backbone(args: argparse.Namespace) -> None:
             raise UsageError(f"--backbone is of --model transfer. Received: --model {args.model}")
         args.set = [*args.set, f"backbone={args.backbone}"]
     if args.model == "transfer" and args.image_size is None and args.dataset and Path(args.dataset).is_dir():
-        from zoo.models.backbones import image_size_of
+        from zoo.models.backbones import DEFAULT_BACKBONE, image_size_of
 
         options = model_options(args)
-        args.image_size = options.get("image_size") or image_size_of(options.get("backbone", "resnet20"))
+        searched = assignments(getattr(args, "values", []), "--values").get("backbone")
+        names = searched.split(",") if searched else [options.get("backbone", DEFAULT_BACKBONE)]
+        args.image_size = options.get("image_size") or max(map(image_size_of, names))
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:

@@ -66,7 +66,7 @@ def tune(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     command.check_model(args)
     recipe = command.recipe_from(args)
-    fine_tune = command.phase_from(args.fine_tune, recipe, "--fine-tune") if args.fine_tune else None
+    fine_tune = command.phase_from(args.fine_tune, recipe, "--fine-tune") if args.fine_tune is not None else None
     fixed = {name: [value] for name, value in command.model_options(args).items()}
     values = {name: parse_values(name, text) for name, text in command.assignments(args.values, "--values").items()}
     if twice := sorted(set(fixed) & set(values)):
@@ -104,8 +104,8 @@ def tune(args: argparse.Namespace) -> None:
     tuned = ", fine-tuned" if result.is_fine_tuned else ""
     print(f"best of {len(result.table)} trials{tuned}: {result.objective} {result.best_score:.4f}")
     print("  " + "  ".join(f"{name}={value}" for name, value in result.best_values.items()))
-    with contextlib.suppress(zoo.UsageError):  # one run a trial, or fewer than two trials: nothing to compare
-        for by in (None, "fine_tune") if result.fine_tuned else (None,):
+    for by in (None, "fine_tune") if result.fine_tuned else (None,):
+        with contextlib.suppress(zoo.UsageError):  # one run a trial, or fewer than two trials: nothing to compare
             print(textwrap.fill(" ".join(result.compare(by).sentences()), width=120, break_on_hyphens=False))
     print(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}")
     print(f"report {zoo.write_report(directory / 'report.html', search=result)}")

@@ -55,7 +55,9 @@ def _by_stage(result: SearchResult, scores: pd.DataFrame) -> pd.DataFrame:
     """One row a stage and unit: the mean over the trials that were fine-tuned, before and after."""
     numbers = [n + 1 for n, record in result.fine_tuned.items() if record["status"] == "completed"]
     if not numbers:
-        raise UsageError(f"no trial was fine-tuned; search with fine_tune=Recipe(...). Received: by={FINE_TUNE}")
+        failed = [str(record["reason"]) for record in result.fine_tuned.values()]
+        why = f"fine-tuning failed: {failed[0]}" if failed else "search with fine_tune=Recipe(...)"
+        raise UsageError(f"no trial was fine-tuned; {why}. Received: by={FINE_TUNE}")
     after = _unit_scores(result, "fine_tuned")
     stages = {"searched": scores, "fine-tuned": after}
     parts = [part[part["trial"].isin(numbers)].assign(group=name) for name, part in stages.items()]

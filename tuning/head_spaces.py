@@ -62,34 +62,37 @@ class Heads:
     Attributes:
         space: the heads.
         data: features in place of images.
-        weights_sha256: of the backbone's weight file, by name; none without one.
     """
 
     space: HeadSpace
     data: DataSplits
-    weights_sha256: dict[str, Any]
 
 
-def find_heads(space: Any, data: DataSplits, *, verbose: bool) -> Heads | None:
+def find_heads(space: Any, data: DataSplits, *, repeats: int, verbose: bool) -> Heads | None:
     """A search of heads on features; `None` for other models, and where trials differ in what makes the features.
 
     Raises:
         ZooError: the backbone cannot be built.
     """
     fixed = _backbone_of(space)
-    if fixed is None:
-        return None
+    if fixed is None or (fixed.get("weights", "published") is None and (repeats > 1 or "seed" in space.recipe_fields)):
+        return None  # a random backbone is another one with each seed
     model = space.build_model(fixed, space.recipe.seed)
     set_trainable(model, "head")
     parts = split_frozen(model)
-    if parts is None:
+    if parts is None or not _is_a_head(parts.learning):
         return None
     with computing_features(verbose) as on_features:
         features = extract_features(parts.frozen, data, on_progress=on_features)
     if features is None:
         return None
-    weights = {"weights_sha256": model.zoo_build["weights_sha256"]} if "weights_sha256" in model.zoo_build else {}
-    return Heads(HeadSpace(space, features.input_shape), features, weights)
+    return Heads(HeadSpace(space, features.input_shape), features)
+
+
+def _is_a_head(learning: keras.Model) -> bool:
+    """Whether nothing of the backbone, such as a dropout at its end, lies behind the cut."""
+    own = [layer.name for layer in learning.layers if not isinstance(layer, keras.layers.InputLayer)]
+    return all(name.startswith((transfer.HEAD, "predictions")) for name in own)
 
 
 def _backbone_of(space: Any) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from tuning.spaces import ModelSpace
 from tuning.task import Setting
 from zoo.data.splits import DataSplits, as_splits, content_sha256
 from zoo.errors import UsageError, unknown_name
+from zoo.models.backbones import DEFAULT_BACKBONE
 from zoo.training.recipe import Recipe
 from zoo.training.trainer import check_fit
 from zoo.weights.fetch import find_weights
@@ -86,7 +87,8 @@ def make_plan(
     setting = dataclasses.replace(setting, folds=folds, repeats=repeats, max_epochs=last_rung)
     images, recipe = setting.data, setting.recipe
     fine_tune = None if fine_tune is None else _fine_tune(fine_tune, setting)
-    heads = find_heads(setting.hypermodel, images, verbose=verbose)
+    weights = _weight_hashes(setting.hypermodel)
+    heads = find_heads(setting.hypermodel, images, repeats=repeats, verbose=verbose)
     if heads is not None:
         setting = dataclasses.replace(setting, hypermodel=heads.space, data=heads.data, recipe=heads.space.recipe)
     space = discovery.discover(setting.hypermodel)
@@ -111,7 +113,7 @@ def make_plan(
         "max_trials": max_trials,
         "max_epochs": last_rung,  # where there are rungs; else the recipe has it
         **({} if fine_tune is None else {"fine_tune": fine_tune.as_config()}),
-        **(_weight_hashes(setting.hypermodel) if heads is None else heads.weights_sha256),
+        **weights,
     }
     oracle = _oracle(method, space, setting, max_epochs, seed)
     stacked = getattr(oracle, "asks_ahead", False) or folds * repeats > 1
@@ -139,12 +141,24 @@ def _check_draws(recipe: Recipe, searched: Sequence[str]) -> None:
 
 def _weight_hashes(hypermodel: Any) -> dict[str, dict[str, str]]:
     """What the weight files hold that trials begin with, so that a search is not resumed on others; nothing without."""
-    if not isinstance(hypermodel, ModelSpace) or hypermodel.model_name not in SOURCES:
+    if not isinstance(hypermodel, ModelSpace):
         return {}
-    sets = [values for labelled in hypermodel.named.values() for values in labelled.values()]
-    wanted = [*(hypermodel.values or {}).get("weights", []), *(values.get("weights") for values in sets)]
-    files = {str(name): find_weights(hypermodel.model_name, name) for name in wanted if name is not None}
-    hashes = {name: file.sha256 for name, file in files.items() if file is not None}
+    sets = [one for labelled in hypermodel.named.values() for one in labelled.values()]
+    given = [hypermodel.values or {}, *({name: [value] for name, value in one.items()} for one in sets)]
+
+    def chosen(option: str) -> list[Any]:
+        return [value for values in given for value in values.get(option, ())]
+
+    networks, weights = [hypermodel.model_name], chosen("weights")
+    if hypermodel.model_name == "transfer":
+        networks, weights = chosen("backbone") or [DEFAULT_BACKBONE], weights or ["published"]
+    hashes = {}
+    for network in networks:
+        for name in weights if network in SOURCES else ():
+            wanted = next(iter(SOURCES[network])) if name == "published" else name
+            file = None if wanted is None else find_weights(network, wanted)
+            if file is not None:
+                hashes[f"{network} {wanted}"] = file.sha256
     return {"weights_sha256": hashes} if hashes else {}
 
 

@@ -265,8 +265,9 @@ class SearchResult:
             "best_model": file.relative_to(self.directory).as_posix() if is_kept else None,
             "completed": int(counts.get("completed", 0)),
             "failed": int(counts.get("failed", 0)),
-            "seconds": float(self.table["seconds"].sum()),
-            "epochs": int(self.table["epochs"].sum()),
+            "fine_tuned": len(self.fine_tuned),
+            "seconds": float(self.table["seconds"].sum()) + sum(r["seconds"] for r in self.fine_tuned.values()),
+            "epochs": int(self.table["epochs"].sum()) + sum(r["epochs"] for r in self.fine_tuned.values()),
             "data": self.data_config,
         }
 

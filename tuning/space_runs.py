@@ -14,7 +14,7 @@ import keras_tuner
 import numpy as np
 
 from tuning.reuse import Programs
-from tuning.runs import ProgramRun, Run, RunResult
+from tuning.runs import ProgramRun, Run, RunResult, load_state
 from tuning.task import Setting
 from tuning.vectorized.group import same_kind, train_together
 from tuning.vectorized.grouping import batches_of_runs
@@ -61,7 +61,7 @@ class SpaceRunner:
         """Trains from the beginning, or from where the run or its parent was paused."""
         options, recipe = self._choose(hp, run)
         weights = None
-        if self._initial_weights is not None and not run.state.exists():
+        if self._initial_weights is not None and load_state(run.state) is None:
             weights = self._initial_weights(hp, run)
         with contextlib.ExitStack() as stack:
             if run.data.train.store is not None:

@@ -33,8 +33,8 @@ def run(options: StudyOptions) -> StudyReport:
     folds = 2 if options.fast else FOLDS
     if options.dataset is None:
         raise zoo.UsageError("photographs needs --dataset FOLDER, a folder with one folder a class")
-    size = {} if options.fast else {"image_size": SIZE}
-    data = zoo.load_dataset(options.dataset, seed=options.seed, limit=200 if options.fast else None, **size)
+    size, limit = (None, 200) if options.fast else (SIZE, None)
+    data = zoo.load_dataset(options.dataset, seed=options.seed, limit=limit, image_size=size)
     report = StudyReport(
         "photographs",
         "What does a trained backbone give to somebody with a few hundred photographs, and what does fine-tuning add?",

@@ -48,7 +48,7 @@ def test_a_trial_is_what_plain_training_gives(data, result):
 
 def test_heads_of_one_structure_train_together(data):
     space = tuning.space("transfer", data.input_shape, data.num_classes, values=VALUES, recipe=RECIPE)
-    heads = find_heads(space, data, verbose=False)
+    heads = find_heads(space, data, repeats=1, verbose=False)
     assert isinstance(heads.space, HeadSpace)
     assert heads.data.input_shape == (64,)
     assert heads.data.test is None
@@ -90,12 +90,12 @@ def test_trials_that_differ_before_the_head_are_trained_whole(data, case):
     kept = {name: what for name, what in FIXED.items() if name != "image_size" or "kind" not in values}
     fields = {"epochs": 1, **recipe}
     space = tuning.space("transfer", (8, 8, 3), 3, values={**kept, **values}, recipe=zoo.Recipe(**fields))
-    assert find_heads(space, data, verbose=False) is None
+    assert find_heads(space, data, repeats=1, verbose=False) is None
 
 
 def test_other_models_have_no_heads(data):
-    assert find_heads(tuning.space("softmax", (8, 8, 3), 3), data, verbose=False) is None
-    assert find_heads(object(), data, verbose=False) is None
+    assert find_heads(tuning.space("softmax", (8, 8, 3), 3), data, repeats=1, verbose=False) is None
+    assert find_heads(object(), data, repeats=1, verbose=False) is None
 
 
 def test_the_space_says_what_learns():

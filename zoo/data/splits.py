@@ -13,6 +13,7 @@ import numpy as np
 from zoo.data.labels import checked_labels, validation_indices
 from zoo.data.split import Split, as_split
 from zoo.errors import DataError, UsageError
+from zoo.storage import sha256_of_file
 
 _END = 4096  # bytes
 
@@ -160,14 +161,14 @@ def content_sha256(data: DataSplits) -> str:
 
 
 def inputs_sha256(split: Split) -> str | None:
-    """What the inputs of one split are, as in `content_sha256`; `None` for a stream."""
+    """What the inputs of one split are: pixels in memory, whole files; `None` for a stream."""
     if split.stream is not None:
         return None
     digest = hashlib.sha256(f"{len(split)} {split.input_shape} {split.dtype} {split.scaling}".encode())
     if split.store is not None:
         digest.update(_fingerprint(split)["sha256"].encode())
     for file in split.files or () if split.store is None else ():
-        digest.update(Path(file).name.encode() + _ends(Path(file)))
+        digest.update(sha256_of_file(file).encode())
     return digest.hexdigest()
 
 

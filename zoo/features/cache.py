@@ -49,8 +49,12 @@ def stored(key: str | None, shape: Sequence[int], dtype: np.dtype, fill: Fill, a
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if key is not None:
-        with contextlib.suppress(OSError, LockedError):  # no disk, or another process computes the same
+        try:
             return _from_file(cache_directory() / key, size, shape, np.dtype(dtype), fill, about)
+        except _FillError as error:
+            raise error.args[0] from None
+        except (OSError, LockedError):  # no disk, or another process computes the same
+            pass
     if size > available_memory() // 4:
         return None
     store = Store.empty(shape, dtype)
@@ -58,23 +62,37 @@ def stored(key: str | None, shape: Sequence[int], dtype: np.dtype, fill: Fill, a
     return store
 
 
+class _FillError(Exception):
+    """What went wrong with the examples, and not with the disk of the cache."""
+
+
 def _from_file(
     folder: Path, size: int, shape: Sequence[int], dtype: np.dtype, fill: Fill, about: dict[str, Any]
 ) -> Store:
     found = _read(folder, shape, dtype)
     if found is None:
-        shutil.rmtree(folder, ignore_errors=True)  # damaged
         _make_room(folder.parent, size)
         partial = folder.with_suffix(".partial")
         with DirectoryLock(partial):
-            _compute(partial, size, shape, dtype, fill)
-            write_json(partial / _ABOUT, {**about, "sha256": sha256_of_file(partial / _ARRAY)})
-            os.rename(partial, folder)
+            found = _read(folder, shape, dtype)  # another process may have made it meanwhile
+            if found is None:
+                _remove(folder)  # damaged
+                _compute(partial, size, shape, dtype, fill)
+                write_json(partial / _ABOUT, {**about, "sha256": sha256_of_file(partial / _ARRAY)})
+                os.rename(partial, folder)
+        _remove(partial)
         found = _read(folder, shape, dtype)
         if found is None:
             raise OSError("what was written cannot be read")
-    os.utime(folder)  # it was used
+    with contextlib.suppress(OSError):  # the folder may be another user's
+        os.utime(folder)  # it was used
     return found
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_file():
+        entry.unlink()
+    shutil.rmtree(entry, ignore_errors=True)
 
 
 def _read(folder: Path, shape: Sequence[int], dtype: np.dtype) -> Store | None:
@@ -91,10 +109,8 @@ def _read(folder: Path, shape: Sequence[int], dtype: np.dtype) -> Store | None:
 
 def _compute(partial: Path, size: int, shape: Sequence[int], dtype: np.dtype, fill: Fill) -> None:
     """Computes an array in its file, from where an earlier process was killed."""
-    array, first = _begun(partial, shape, dtype), 0
-    if array is not None:
-        first = int(json.loads((partial / _DONE).read_text(encoding="utf-8"))["rows"])
-    else:
+    array, first = _begun(partial, shape, dtype)
+    if array is None:
         (partial / _DONE).unlink(missing_ok=True)
         array = np.lib.format.open_memmap(partial / _ARRAY, mode="w+", dtype=dtype, shape=tuple(shape))
         if hasattr(os, "posix_fallocate"):  # a disk that fills up later would kill the process at a write
@@ -105,24 +121,30 @@ def _compute(partial: Path, size: int, shape: Sequence[int], dtype: np.dtype, fi
     def on_rows(rows: int) -> None:
         nonlocal saved
         if time.monotonic() - saved >= _SAVE_EVERY:
-            array.flush()
-            write_json(partial / _DONE, {"rows": rows})
+            with contextlib.suppress(OSError):
+                array.flush()
+                write_json(partial / _DONE, {"rows": rows})
             saved = time.monotonic()
 
-    fill(array, first, on_rows)
+    try:
+        fill(array, first, on_rows)
+    except OSError as error:
+        raise _FillError(error) from error
     array.flush()
     (partial / _DONE).unlink(missing_ok=True)
 
 
-def _begun(partial: Path, shape: Sequence[int], dtype: np.dtype) -> np.memmap | None:
-    """The array that a killed process left, if it said how far it came."""
-    if not (partial / _DONE).is_file():
-        return None
-    with contextlib.suppress(OSError, ValueError):
+def _begun(partial: Path, shape: Sequence[int], dtype: np.dtype) -> tuple[np.memmap | None, int]:
+    """The array that a killed process left, if it said how far it came, and how many rows are done."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        rows = int(json.loads((partial / _DONE).read_text(encoding="utf-8"))["rows"])
+        np.load(
+            partial / _ARRAY, mmap_mode="r", allow_pickle=False
+        )  # refuses a file that is too short; "r+" extends it
         array = np.load(partial / _ARRAY, mmap_mode="r+", allow_pickle=False)
-        if array.shape == tuple(shape) and array.dtype == dtype:
-            return array
-    return None
+        if array.shape == tuple(shape) and array.dtype == dtype and 0 <= rows <= len(array):
+            return array, rows
+    return None, 0
 
 
 def _make_room(directory: Path, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Collection
+from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
@@ -20,7 +21,11 @@ _QUIET_WHEN_FROZEN = (
     keras.layers.AlphaDropout,
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
+    keras.layers.MultiHeadAttention,  # its dropout
+    keras.layers.GroupQueryAttention,
 )
+# Stock layers that take `training` and compute the same either way.
+_SAME = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Resizing, keras.layers.CenterCrop)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +80,7 @@ def find_cut(model: keras.Model, learning: Collection[str] | None = None) -> ker
     cut, passing, is_worth_it, is_settled = None, set[int](), False, True
     for i, node in enumerate(nodes):
         layer = node.operation
-        if _learns(layer, learning) or not _is_the_same_in_training(layer):
+        if _learns(layer, learning) or not _is_the_same_in_training(layer) or _is_forced_to_train(node):
             break
         if isinstance(layer, _QUIET_WHEN_FROZEN) and not layer.weights:
             is_settled = False  # whose dropout it is, the next layer with weights tells
@@ -99,16 +104,29 @@ def _learns(layer: keras.layers.Layer | keras.Operation, learning: Collection[st
         return False
     if learning is not None:
         return layer.name in learning
-    normalizes = isinstance(layer, keras.layers.BatchNormalization)  # its statistics, if nothing else
-    return bool(layer.trainable_variables) or (normalizes and layer.trainable)
+    if layer.trainable_variables:
+        return True
+    normalizations = (x for x in layer._flatten_layers() if isinstance(x, keras.layers.BatchNormalization))
+    return any(normalization.trainable for normalization in normalizations)  # its statistics, if nothing else
 
 
 def _is_the_same_in_training(layer: keras.layers.Layer | keras.Operation) -> bool:
     """Whether a layer that is frozen may be computed in inference mode."""
-    if not isinstance(layer, keras.layers.Layer) or isinstance(layer, _QUIET_WHEN_FROZEN):
+    if not isinstance(layer, keras.layers.Layer):
         return True
     if getattr(layer, "activity_regularizer", None) is not None:
         return False
+    is_ours = type(layer).__module__.split(".")[0] in ("keras", "zoo")  # a class of a user may do more than its base
+    if is_ours and isinstance(layer, (*_QUIET_WHEN_FROZEN, *_SAME)):
+        return True
     if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
         return all(_is_the_same_in_training(inner) for inner in layer.layers)
-    return "training" not in inspect.signature(layer.call).parameters
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return _is_the_same_in_training(layer.layer)
+    function = layer.function if isinstance(layer, keras.layers.Lambda) else layer.call
+    return "training" not in inspect.signature(function).parameters
+
+
+def _is_forced_to_train(node: Any) -> bool:
+    """Whether a layer was called with `training=True`."""
+    return node.arguments is not None and node.arguments.kwargs.get("training") is True

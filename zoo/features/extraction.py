@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
+from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
 
@@ -40,7 +41,7 @@ def extract_features(
 
     Args:
         network: from the inputs of the data to features; computed in inference mode.
-        data: in memory, files, or a stream that can be read again.
+        data: in memory or files.
         augment: names of `zoo.data.augment.AUGMENTATIONS`, for the training data.
         draws: how often each training example is augmented. Draw d of all examples is behind draw d - 1 in the store of
             the training split, whose rows are those of the first draw.
@@ -48,9 +49,11 @@ def extract_features(
         on_progress: told how far the computation is; not called where nothing is computed.
 
     Returns:
-        Splits in memory, or in a mapped file, with float features. `None` where the examples may differ from pass to pass, as those
-        of a user's dataset, and where there is no room for features.
+        Splits in memory, or in a mapped file, with float features. `None` for streams, whose examples may differ from pass to
+        pass, for features of no fixed size, and where there is no room for them.
     """
+    if None in network.output_shape[1:]:
+        return None
     compute, key = _compiled(network), _network_sha256(network)
     splits: dict[str, Split | None] = {"train": data.train, "validation": data.validation}
     made: dict[str, Split | None] = {}
@@ -120,7 +123,7 @@ def _features(
 
 def batch_size(network: keras.Model) -> int:
     """Examples a forward pass: many, but no activation of many megabytes."""
-    shapes = [t.shape[1:] for layer in network.layers for t in keras.tree.flatten(layer.output)]
+    shapes = [t.shape[1:] for node in _nodes(network) for t in node.outputs]
     largest = max(4 * int(np.prod([n or 1 for n in shape])) for shape in shapes)
     return max(1, min(_LARGEST_BATCH, _BATCH_BYTES // largest))
 
@@ -133,16 +136,57 @@ def _compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     return tf.function(compute, reduce_retracing=True)
 
 
+def _nodes(network: keras.Model) -> Iterator[Any]:
+    """All calls of layers and operations, those inside nested models too."""
+    graph = network._functional if isinstance(network, keras.Sequential) else network
+    for nodes in getattr(graph, "_nodes_by_depth", {}).values():
+        for node in nodes:
+            yield node
+            if isinstance(node.operation, keras.Model):
+                yield from _nodes(node.operation)
+
+
 def _network_sha256(network: keras.Model) -> str | None:
-    """What decides what a network computes: its configuration but for names, and its weights; `None` where it has no configuration."""
-    try:
-        config = json.dumps(keras.saving.serialize_keras_object(network), sort_keys=True)
-    except Exception:  # a layer of a user without get_config
+    """What decides what a network computes: its configuration but for names, and its weights.
+
+    `None` where the configuration does not tell all: a layer or a function of a user, whose code may change.
+    """
+    operations = [node.operation for node in _nodes(network)]
+    if not all(type(operation).__module__.split(".")[0] in ("keras", "zoo") for operation in operations):
         return None
-    names = [layer.name for layer in network.layers] + [operation.name for operation in network.operations]
-    for place, name in enumerate(dict.fromkeys([network.name, *names])):
-        config = config.replace(f'"{name}"', f'"#{place}"')  # some are counted through a process
-    digest = hashlib.sha256(config.encode())
+    try:
+        config = keras.saving.serialize_keras_object(network)
+        text = json.dumps(config, sort_keys=True)
+    except Exception:  # something that Keras cannot describe
+        return None
+    if '"__lambda__"' in text or '"class_name": "function"' in text:
+        return None
+    names = dict.fromkeys([network.name, *(operation.name for operation in operations)])
+    places = {name: f"#{place}" for place, name in enumerate(names)}  # some names are counted through a process
+    digest = hashlib.sha256(json.dumps(_renamed(config, places), sort_keys=True).encode())
     for array in network.get_weights():
         digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _renamed(config: Any, places: Mapping[str, str]) -> Any:
+    """A configuration with other names of layers, where it names layers."""
+    if isinstance(config, list):
+        return [_renamed(part, places) for part in config]
+    if not isinstance(config, dict):
+        return config
+    renamed = {}
+    for key, value in config.items():
+        if key == "name" and isinstance(value, str):
+            renamed[key] = places.get(value, value)
+        elif key in ("keras_history", "input_layers", "output_layers"):
+            renamed[key] = _renamed_all(value, places)
+        else:
+            renamed[key] = value if key == "dtype" else _renamed(value, places)
+    return renamed
+
+
+def _renamed_all(value: Any, places: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_renamed_all(part, places) for part in value]
+    return places.get(value, value) if isinstance(value, str) else value

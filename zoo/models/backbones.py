@@ -15,6 +15,7 @@ from zoo.models.outputs import output_kind
 from zoo.models.published import load_published
 from zoo.weights.sources import SOURCES
 
+DEFAULT_BACKBONE = "resnet20"
 # network of keras.applications -> (what it wants done to pixels, size of ImageNet's images for it)
 APPLICATIONS: dict[str, tuple[str, int]] = {
     **dict.fromkeys(("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"), ("caffe", 224)),
@@ -105,16 +106,16 @@ def _without_classifier(model: keras.Model) -> keras.Model:
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3 or None in shape[1:]:
         raise UsageError(f"a backbone takes RGB images of one size. Received: {model.name!r} with input shape {shape}")
-    last = model.outputs[0]._keras_history.operation
     if output_kind(model) == "unknown":
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    while not isinstance(last, keras.layers.Dense):  # activations behind it
-        if isinstance(last, keras.Model):
-            raise UsageError(
-                f"{model.name!r} ends in the classifier of a model inside it; give a model that ends in features"
-            )
-        last = last.input._keras_history.operation
-    return keras.Model(model.inputs[0], last.input, name=model.name)
+    tensor, is_dense = model.outputs[0], False
+    while not is_dense:  # activations behind it
+        operation, place, _ = tensor._keras_history
+        before = operation._inbound_nodes[place].input_tensors
+        if isinstance(operation, keras.Model) or len(before) != 1:
+            raise UsageError(f"{model.name!r} ends in a classifier, and not in a Dense layer; give it without its end")
+        tensor, is_dense = before[0], isinstance(operation, keras.layers.Dense)
+    return keras.Model(model.inputs[0], tensor, name=model.name)
 
 
 def _pooled(model: keras.Model) -> keras.Model:
@@ -123,5 +124,6 @@ def _pooled(model: keras.Model) -> keras.Model:
         return model
     if len(model.output_shape) != 4:
         raise UsageError(f"a backbone gives features or maps. Received: {model.name!r} with {model.output_shape}")
-    x = keras.layers.GlobalAveragePooling2D(dtype=model.outputs[0].dtype, name="pool")(model.outputs[0])
+    name = "backbone_pool" if "pool" in {layer.name for layer in model.layers} else "pool"
+    x = keras.layers.GlobalAveragePooling2D(dtype=model.outputs[0].dtype, name=name)(model.outputs[0])
     return keras.Model(model.inputs[0], x, name=model.name)

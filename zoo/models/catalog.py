@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib
 import inspect
 import numbers
@@ -89,10 +90,31 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int 
         "input_shape": [int(n) for n in shape],
         "num_classes": int(num_classes),
         "seed": seed,
-        "options": {k: _lasting(v) if k == "weights" else v for k, v in options.items()},
+        "options": {k: _recorded(k, v) for k, v in options.items()},
         **getattr(model, "zoo_weights", {}),
     }
     return model
+
+
+def _recorded(name: str, value: Any) -> Any:
+    """An option as it is written down; of a model its description, for a model that is held would be tracked as a layer."""
+    if name == "weights":
+        return _lasting(value)
+    if not hasattr(value, "get_weights"):
+        return value
+    digest = hashlib.sha256()
+    for array in value.get_weights():
+        digest.update(f"{array.shape} {array.dtype}".encode() + array.tobytes())
+    return {"name": value.name, "weights_sha256": digest.hexdigest(), "keras": _described(value)}
+
+
+def _described(model: Any) -> Any:
+    import keras
+
+    try:
+        return keras.saving.serialize_keras_object(model)
+    except Exception:  # a layer without get_config
+        return None
 
 
 def _lasting(weights: str | os.PathLike[str] | None) -> str | None:

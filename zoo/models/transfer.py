@@ -16,13 +16,14 @@ from zoo.models import backbones, layers
 from zoo.models.fusing import fuse_layer
 
 HEAD = "head_"  # the names of all layers of the head begin so, but for the last one, "predictions"
+_NAMES_OF_OURS = ("inputs", "rgb", "predictions")
 
 
 def transfer(
     input_shape: Sequence[int],
     num_classes: int,
     *,
-    backbone: str | keras.Model = "resnet20",
+    backbone: str | keras.Model = backbones.DEFAULT_BACKBONE,
     weights: str | os.PathLike[str] | None = "published",
     image_size: int | None = None,
     units: int | Sequence[int] = (),
@@ -178,15 +179,19 @@ def _on_backbone(features: keras.Model, x: keras.KerasTensor) -> keras.KerasTens
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.name not in copies:
-            copies[layer.name] = fuse_layer(type(layer).from_config(layer.get_config()))
+            config = layer.get_config()
+            if layer.name.startswith(HEAD) or layer.name in _NAMES_OF_OURS:
+                config["name"] = f"backbone_{layer.name}"
+            copies[layer.name] = fuse_layer(type(layer).from_config(config))
         return copies[layer.name]
 
     outputs = features._run_through_graph(x, operation_fn=copied)
     for layer in features.layers:
         if layer.weights:
             copies[layer.name].set_weights(layer.get_weights())
-            if isinstance(layer, keras.layers.Normalization):
-                copies[layer.name].finalize_state()  # it computes with tensors made of its weights
+            for inner in copies[layer.name]._flatten_layers():
+                if isinstance(inner, keras.layers.Normalization):
+                    inner.finalize_state()  # it computes with tensors made of its weights
     return outputs
 
 

@@ -125,6 +125,8 @@ def set_trainable(model: keras.Model, trainable: str | Sequence[str] | None) -> 
     chosen = trainable_names(model, trainable)
     if chosen is None:
         return
+    if not model.trainable:
+        model.trainable = True  # else nothing in it learns
     for layer in model.layers:
         if layer.weights:
             layer.trainable = layer.name in chosen
@@ -144,6 +146,8 @@ def trainable_names(model: keras.Model, trainable: str | Sequence[str] | None) -
     head = [name for name in names if name.startswith(HEAD) or name == names[-1]]
     groups = {"all": names, "head": head, "backbone": [name for name in names if name not in head]}
     if isinstance(trainable, str) and trainable in groups:
+        if not groups[trainable]:
+            raise UsageError(f"trainable={trainable!r} leaves nothing to learn: {model.name} has {', '.join(names)}")
         return set(groups[trainable])
     chosen: set[str] = set()
     for pattern in (trainable,) if isinstance(trainable, str) else trainable:

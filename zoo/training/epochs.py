@@ -14,6 +14,7 @@ import tensorflow as tf
 from zoo.data.augment import augmented
 from zoo.data.pipeline import MemoryBatches, examples_of, scale
 from zoo.data.split import Split
+from zoo.errors import ZooError
 from zoo.training.class_weights import class_weights
 from zoo.training.recipe import Recipe
 from zoo.training.validation import StepValidations
@@ -238,7 +239,10 @@ class StreamEpochs:
             self.batches, self.calls = self.batches.repeat(), self._steps
 
     def skip_to(self, step: int, metrics: list[np.ndarray]) -> None:  # noqa: D102
-        raise AssertionError("a stream begins an epoch at its beginning")
+        raise ZooError(
+            "the training was interrupted within an epoch of kept features or examples in memory, for which there is no "
+            "room now; make room, or choose another folder"
+        )
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         """Makes the next call's gradient steps; returns the epoch's metrics so far."""

@@ -66,7 +66,7 @@ class Program:
         set_trainable(model, recipe.trainable)
         draws = recipe.augment_draws
         self._computed, self.learner, self.data = model, model, data
-        parts = split_frozen(model) if _has_stock_steps(model) else None
+        parts = split_frozen(model) if _has_stock_steps(model) and _is_keras_own(model) else None
         if parts is not None:
             self._computed, self.learner = parts.whole, parts.learning
             if keeps_features and (draws or not recipe.augment):
@@ -200,11 +200,24 @@ def _fitted_through(model: keras.Model, computed: keras.Model) -> Iterator[None]
     if computed is model:
         yield
         return
-    model.get_metrics_result, model.reset_metrics = computed.get_metrics_result, computed.reset_metrics
+
+    def exchange() -> None:
+        model.get_metrics_result, model.reset_metrics = computed.get_metrics_result, computed.reset_metrics
+
+    def evaluate(*args: Any, **kwargs: Any) -> Any:
+        """Of a user's callback: measures the whole model."""
+        del model.get_metrics_result, model.reset_metrics  # the methods of the class are back
+        try:
+            return type(model).evaluate(model, *args, **kwargs)
+        finally:
+            exchange()
+
+    exchange()
+    model.evaluate = evaluate
     try:
         yield
     finally:
-        del model.get_metrics_result, model.reset_metrics  # the methods of the class are back
+        del model.get_metrics_result, model.reset_metrics, model.evaluate
         model.train_function = None
 
 
@@ -216,6 +229,11 @@ def runs_in_graph(model: keras.Model, split: Split) -> bool:
 def _has_stock_steps(model: keras.Model) -> bool:
     """Whether a model makes its steps as Keras does, on one device."""
     return type(model).train_step is keras.Model.train_step and not _is_distributed(model)
+
+
+def _is_keras_own(model: keras.Model) -> bool:
+    """Whether a model is its layers and nothing else, and not of a class with a `call` or a `compute_loss` of its own."""
+    return type(model).__module__.startswith("keras.")
 
 
 def generator_states(model: keras.Model, seed: int) -> list[tuple[keras.Variable, list[int]]]:

@@ -145,7 +145,8 @@ def _check_draws(draws: int | None, names: Sequence[str]) -> None:
 
 
 def _checked_weights(weights: Any) -> str | tuple[float, ...] | None:
-    if weights is None or weights == "balanced":
+    weights = weights.tolist() if hasattr(weights, "tolist") else weights
+    if weights is None or (isinstance(weights, str) and weights == "balanced"):
         return weights
     if isinstance(weights, str | bytes) or not isinstance(weights, Sequence) or len(weights) < 2:
         raise UsageError(f"class_weight must be 'balanced' or one number a class. Received: class_weight={weights!r}")

@@ -504,9 +504,9 @@ def test_loss_and_gradients_are_those_of_the_numpy_network(name, num_classes, op
     network = DenseNetwork(weights[0::2], weights[1::2], activations)
     penalties = {k: options[k] for k in ("l1", "l2", "penalize_bias") if k in options}
     flat = inputs.reshape(11, 6)
-    expected = network.gradients(flat, labels, **penalties)
-    assert abs(float(loss) - network.loss(flat, labels, **penalties).total) <= 1e-10 * abs(float(loss))
-    references = [g for layer in zip(expected.kernels, expected.biases, strict=True) for g in layer]
+    expected = network.backward(flat, labels, **penalties)
+    assert abs(float(loss) - expected.loss.total) <= 1e-10 * abs(float(loss))
+    references = [g for layer in expected.gradients for g in layer.values()]
     for gradient, reference in zip(gradients, references, strict=True):
         assert np.abs(gradient.numpy() - reference).max() <= 1e-10 * np.abs(reference).max()
 

@@ -116,7 +116,7 @@ def test_a_sequential_model_may_be_a_backbone():
 def test_a_classifier_inside_another_model_is_refused():
     own = own_backbone(classifier=True)
     outer = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(2.0), own])
-    with pytest.raises(UsageError, match="classifier of a model inside it"):
+    with pytest.raises(UsageError, match="ends in a classifier, and not in a Dense layer"):
         zoo.build("transfer", (8, 8, 3), 3, backbone=outer)
 
 
