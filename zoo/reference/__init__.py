@@ -1,14 +1,80 @@
 """The textbook in NumPy alone: float64, vectorised, every backward pass written by hand.
 
 It referees the tests of the Keras models, so it imports nothing but NumPy and the standard library.
+
+- `networks`, `layers`, `image_layers`: networks of any depth and their backward passes;
+- `losses`, `convolutions`, `normalization`: the formulas that these are made of;
+- `calculus`: activations, derivatives, Jacobians, distributions;
+- `descent`, `optimizers`: gradient descent, momentum, AdaGrad, Adam, early stopping;
+- `checks`: central differences, and `assert_gradient` for those who grade;
+- `arithmetic`: sizes and parameter counts of convolutions, and a solver for their settings;
+- `equivalences`: networks that compute the same or pass through given points, and regions of linear activations;
+- `dynamics`: momentum on a parabola, saturation, gradients through chains.
 """
 
 from __future__ import annotations
 
-from zoo.reference.checks import numerical_gradient
-from zoo.reference.convolutions import convolution, local_response_normalization, max_pooling
-from zoo.reference.descent import DescentPath, gradient_descent, momentum_step
+from zoo.reference.arithmetic import (
+    Configuration,
+    batch_normalization_parameters,
+    convolution_configurations,
+    convolution_parameters,
+    convolve,
+    cross_correlate,
+    dense_parameters,
+    output_size,
+    same_padding,
+)
+from zoo.reference.calculus import (
+    Bump,
+    derivative_pairing,
+    heaviside,
+    integral,
+    log_softmax_jacobian,
+    log_softmax_vjp,
+    pairing,
+    relu,
+    relu_derivative,
+    sigmoid_derivative,
+    softmax_jacobian,
+    softmax_limit,
+    softmax_vjp,
+    tanh_derivative,
+)
+from zoo.reference.checks import assert_gradient, difference_errors, numerical_gradient
+from zoo.reference.convolutions import (
+    ConvolutionGradient,
+    convolution,
+    convolution_gradient,
+    max_pooling,
+    max_pooling_gradient,
+)
+from zoo.reference.descent import DescentPath, add_bias_column, gradient_descent, mini_batches
+from zoo.reference.dynamics import (
+    ChainGradients,
+    MomentumPath,
+    chain_gradients,
+    momentum_matrix,
+    momentum_path,
+    momentum_velocity,
+    saturation_interval,
+    saturation_width,
+    sigmoid_gradient_bounds,
+    widest_saturation,
+)
+from zoo.reference.equivalences import (
+    Boundary,
+    interpolating_network,
+    reduce_softmax,
+    reduced_softmax,
+    region_boundaries,
+    sigmoid_from_softmax,
+    tanh_network,
+)
+from zoo.reference.image_layers import Convolution, GlobalAveragePooling, LocalResponseNormalization, MaxPooling
+from zoo.reference.layers import Activation, BatchNormalization, Dense, Dropout, Flatten, Layer
 from zoo.reference.losses import (
+    Loss,
     binary_cross_entropy,
     binary_cross_entropy_gradient,
     categorical_cross_entropy,
@@ -25,40 +91,121 @@ from zoo.reference.losses import (
     squared_error_gradient,
 )
 from zoo.reference.networks import (
+    BackwardPass,
     DenseNetwork,
     ForwardPass,
-    Gradients,
-    Loss,
+    Network,
     logistic_regression,
     softmax_regression,
 )
+from zoo.reference.normalization import (
+    BatchNormalizationGradient,
+    Statistics,
+    batch_normalization,
+    batch_normalization_gradient,
+    batch_statistics,
+    local_response_normalization,
+    local_response_normalization_gradient,
+    moving_statistics,
+)
+from zoo.reference.optimizers import SGD, Adagrad, Adam, AdamState, Optimizer, momentum_step
 
 __all__ = [
+    "SGD",
+    "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamState",
+    "BackwardPass",
+    "BatchNormalization",
+    "BatchNormalizationGradient",
+    "Boundary",
+    "Bump",
+    "ChainGradients",
+    "Configuration",
+    "Convolution",
+    "ConvolutionGradient",
+    "Dense",
     "DenseNetwork",
     "DescentPath",
+    "Dropout",
+    "Flatten",
     "ForwardPass",
-    "Gradients",
+    "GlobalAveragePooling",
+    "Layer",
+    "LocalResponseNormalization",
     "Loss",
+    "MaxPooling",
+    "MomentumPath",
+    "Network",
+    "Optimizer",
+    "Statistics",
+    "add_bias_column",
+    "assert_gradient",
+    "batch_normalization",
+    "batch_normalization_gradient",
+    "batch_normalization_parameters",
+    "batch_statistics",
     "binary_cross_entropy",
     "binary_cross_entropy_gradient",
     "categorical_cross_entropy",
     "categorical_cross_entropy_gradient",
+    "chain_gradients",
     "convolution",
+    "convolution_configurations",
+    "convolution_gradient",
+    "convolution_parameters",
+    "convolve",
+    "cross_correlate",
+    "dense_parameters",
+    "derivative_pairing",
+    "difference_errors",
     "gradient_descent",
+    "heaviside",
+    "integral",
+    "interpolating_network",
     "l1_penalty",
     "l1_penalty_gradient",
     "l2_penalty",
     "l2_penalty_gradient",
     "local_response_normalization",
+    "local_response_normalization_gradient",
     "log_softmax",
+    "log_softmax_jacobian",
+    "log_softmax_vjp",
     "logistic_regression",
     "max_pooling",
+    "max_pooling_gradient",
+    "mini_batches",
+    "momentum_matrix",
+    "momentum_path",
     "momentum_step",
+    "momentum_velocity",
+    "moving_statistics",
     "numerical_gradient",
     "one_hot",
+    "output_size",
+    "pairing",
+    "reduce_softmax",
+    "reduced_softmax",
+    "region_boundaries",
+    "relu",
+    "relu_derivative",
+    "same_padding",
+    "saturation_interval",
+    "saturation_width",
     "sigmoid",
+    "sigmoid_derivative",
+    "sigmoid_from_softmax",
+    "sigmoid_gradient_bounds",
     "softmax",
+    "softmax_jacobian",
+    "softmax_limit",
     "softmax_regression",
+    "softmax_vjp",
     "squared_error",
     "squared_error_gradient",
+    "tanh_derivative",
+    "tanh_network",
+    "widest_saturation",
 ]

@@ -1,15 +1,27 @@
-"""Convolution, maximum pooling and local response normalisation from their definitions, forward only.
+"""Convolution and maximum pooling from their definitions, each followed by its gradient.
 
-Images are (N, height, width, channels), as in Keras. A window of h x w pixels at the strides s begins at (s·i, s·j).
+Images are (N, height, width, channels), as in Keras. A window of h x w pixels at the strides s begins at (s·i, s·j). Both
+operations look at all windows; both backward passes send δ to the windows and add up what overlapping ones send to a pixel.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from zoo.reference.arithmetic import same_padding
 from zoo.reference.losses import FloatArray
+
+
+class ConvolutionGradient(NamedTuple):
+    """∂E/∂x, ∂E/∂K and ∂E/∂b of a convolution, in the shapes of x, K and b."""
+
+    inputs: FloatArray
+    kernel: FloatArray
+    bias: FloatArray
 
 
 def convolution(
@@ -18,7 +30,7 @@ def convolution(
     bias: npt.ArrayLike | None = None,
     *,
     strides: int = 1,
-    padding: int = 0,
+    padding: int | str = 0,
     groups: int = 1,
 ) -> FloatArray:
     """y_nijf = b_f + Σ_uvc x_{n, si+u, sj+v, c} K_uvcf, on images with zeros all round; a cross-correlation, as everywhere.
@@ -32,11 +44,12 @@ def convolution(
         kernel: K, shape (h, w, C / groups, F).
         bias: b, shape (F,); `None` for zeros.
         strides: s, pixels from one window to the next, in both directions.
-        padding: p, rows and columns of zeros on each side of the image.
+        padding: p, rows and columns of zeros on each side of the image; or `"valid"` (0), or `"same"`: as many as
+            `arithmetic.same_padding` says, where the last side may have one more than the first.
         groups: G; divides C and F.
 
     Returns:
-        y, shape (N, ⌊(H + 2p - h) / s⌋ + 1, ⌊(W + 2p - w) / s⌋ + 1, F).
+        y, shape (N, ⌊(H + 2p - h) / s⌋ + 1, ⌊(W + 2p - w) / s⌋ + 1, F); with `"same"` (N, ⌈H / s⌉, ⌈W / s⌉, F).
 
     Raises:
         ValueError: when the shapes do not fit each other, or a number is out of range.
@@ -45,24 +58,64 @@ def convolution(
         >>> convolution(np.arange(4.0).reshape(1, 1, 4, 1), np.reshape([-1.0, 1.0], (1, 2, 1, 1))).ravel()
         array([1., 1., 1.])
     """
-    x, w = _images(inputs), np.asarray(kernel, dtype=np.float64)
-    if padding < 0 or groups < 1:
-        raise ValueError(f"Received: padding={padding}, which must be 0 or more, groups={groups}, 1 or more")
-    if w.ndim != 4 or w.shape[2] * groups != x.shape[3] or w.shape[3] % groups:
-        raise ValueError(
-            "The kernel must be (h, w, C / groups, F), and F a multiple of the groups. "
-            f"Received: inputs={x.shape}, kernel={w.shape}, groups={groups}"
-        )
-    b = np.zeros(w.shape[3]) if bias is None else np.asarray(bias, dtype=np.float64)
-    if b.shape != w.shape[3:]:
-        raise ValueError(f"The bias must be a vector of {w.shape[3]} entries. Received: bias={b.shape}")
-    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    windows = _windows(x, w.shape[0], w.shape[1], strides)
-    outputs = [
-        np.tensordot(run, kernel_of_run, axes=((4, 5, 3), (0, 1, 2)))
-        for run, kernel_of_run in zip(np.split(windows, groups, axis=3), np.split(w, groups, axis=3), strict=True)
-    ]
-    return np.concatenate(outputs, axis=3) + b
+    x = _images(inputs)
+    k = _kernel(x, kernel, groups)
+    b = np.zeros(k.shape[3]) if bias is None else np.asarray(bias, dtype=np.float64)
+    if b.shape != k.shape[3:]:
+        raise ValueError(f"The bias must be a vector of {k.shape[3]} entries. Received: bias={b.shape}")
+    windows = _windows(np.pad(x, _zeros_around(x, k, strides, padding)), k.shape[0], k.shape[1], strides)
+    runs = zip(np.split(windows, groups, axis=3), np.split(k, groups, axis=3), strict=True)
+    return np.concatenate([np.tensordot(seen, part, axes=((4, 5, 3), (0, 1, 2))) for seen, part in runs], axis=3) + b
+
+
+def convolution_gradient(
+    inputs: npt.ArrayLike,
+    kernel: npt.ArrayLike,
+    delta: npt.ArrayLike,
+    *,
+    strides: int = 1,
+    padding: int | str = 0,
+    groups: int = 1,
+) -> ConvolutionGradient:
+    """The backward pass of `convolution`, from δ = ∂E/∂y.
+
+    ∂E/∂b_f = Σ_nij δ_nijf, ∂E/∂K_uvcf = Σ_nij x_{n, si+u, sj+v, c} δ_nijf, and the pixel at (si + u, sj + v) receives
+    Σ_f δ_nijf K_uvcf from each window (i, j) that it lies in. Source: Goodfellow et al., eq. 9.11 and 9.13.
+
+    Args:
+        inputs: x, shape (N, H, W, C).
+        kernel: K, shape (h, w, C / groups, F).
+        delta: δ, in the shape of y.
+        strides: as for `convolution`.
+        padding: as for `convolution`.
+        groups: as for `convolution`.
+
+    Raises:
+        ValueError: as for `convolution`, and when δ has not the shape of y.
+
+    Example:
+        >>> x, kernel = np.arange(4.0).reshape(1, 1, 4, 1), np.reshape([-1.0, 1.0], (1, 2, 1, 1))
+        >>> gradient = convolution_gradient(x, kernel, np.ones((1, 1, 3, 1)))
+        >>> gradient.inputs.ravel(), gradient.kernel.ravel(), gradient.bias
+        (array([-1.,  0.,  0.,  1.]), array([3., 6.]), array([3.]))
+    """
+    x = _images(inputs)
+    k = _kernel(x, kernel, groups)
+    around = _zeros_around(x, k, strides, padding)
+    padded = np.pad(x, around)
+    windows = _windows(padded, k.shape[0], k.shape[1], strides)
+    d = _delta(delta, (*windows.shape[:3], k.shape[3]))
+    to_windows, to_kernel = [], []
+    for seen, part, received in zip(*(np.split(a, groups, axis=3) for a in (windows, k, d)), strict=True):
+        to_windows.append(np.tensordot(received, part, axes=(3, 3)).transpose(0, 1, 2, 5, 3, 4))
+        to_kernel.append(np.tensordot(seen, received, axes=((0, 1, 2), (0, 1, 2))).transpose(1, 2, 0, 3))
+    to_image = _add_windows(np.concatenate(to_windows, axis=3), padded.shape, strides)
+    (top, _), (left, _) = around[1:3]
+    return ConvolutionGradient(
+        to_image[:, top : top + x.shape[1], left : left + x.shape[2]],
+        np.concatenate(to_kernel, axis=3),
+        d.sum(axis=(0, 1, 2)),
+    )
 
 
 def max_pooling(inputs: npt.ArrayLike, size: int, strides: int) -> FloatArray:
@@ -86,38 +139,35 @@ def max_pooling(inputs: npt.ArrayLike, size: int, strides: int) -> FloatArray:
     return _windows(_images(inputs), size, size, strides).max(axis=(4, 5))
 
 
-def local_response_normalization(
-    inputs: npt.ArrayLike, *, radius: int = 2, alpha: float = 2e-5, beta: float = 0.75, bias: float = 1.0
-) -> FloatArray:
-    """y_c = x_c / (k + α Σ_j x_j²)^β, where j runs over the channels from c - radius to c + radius that exist.
+def max_pooling_gradient(inputs: npt.ArrayLike, delta: npt.ArrayLike, size: int, strides: int) -> FloatArray:
+    """The backward pass of `max_pooling`: each window sends its δ to its largest pixel, all others receive nothing from it.
 
-    Source: Krizhevsky, Sutskever & Hinton, ImageNet classification with deep convolutional neural networks, 2012, section
-    3.3. Caffe and PyTorch write α / (2 radius + 1) for α: their 1e-4 is 2e-5 here.
+    Where several pixels of a window are the largest, the maximum has no derivative, and a rule decides: the first of them in
+    row-major order (the top row from left to right, then the next row) receives all of δ, as in TensorFlow on a
+    CPU. A pixel that is the largest of several overlapping windows receives the sum of theirs.
 
     Args:
-        inputs: x, shape (..., C).
-        radius: channels on each side, 0 or more.
-        alpha: α, weight of the sum.
-        beta: β, the exponent.
-        bias: k, what the sum is added to.
+        inputs: x, shape (N, H, W, C).
+        delta: δ = ∂E/∂y, in the shape of y.
+        size: height and width of a window.
+        strides: s, pixels from one window to the next, in both directions.
 
     Returns:
-        y, shape (..., C).
+        ∂E/∂x, shape (N, H, W, C).
 
     Raises:
-        ValueError: when the radius is below 0 or the inputs are one number.
+        ValueError: as for `max_pooling`, and when δ has not the shape of y.
 
     Example:
-        >>> local_response_normalization([3.0, 4.0, 0.0], radius=1, alpha=1.0, beta=0.5, bias=0.0)
-        array([0.6, 0.8, 0. ])
+        >>> max_pooling_gradient(np.reshape([7.0, 7.0, 0.0, 7.0], (1, 2, 2, 1)), np.full((1, 1, 1, 1), 5.0), 2, 2).ravel()
+        array([5., 0., 0., 0.])
     """
-    x = np.asarray(inputs, dtype=np.float64)
-    if radius < 0 or not x.ndim:
-        raise ValueError(
-            f"The radius must be 0 or more, the inputs (..., C). Received: radius={radius}, inputs={x.shape}"
-        )
-    squares = np.pad(x**2, [(0, 0)] * (x.ndim - 1) + [(radius, radius)])
-    return x / (bias + alpha * sliding_window_view(squares, 2 * radius + 1, axis=-1).sum(axis=-1)) ** beta
+    x = _images(inputs)
+    windows = _windows(x, size, size, strides)
+    d = _delta(delta, windows.shape[:4])
+    first = windows.reshape(*windows.shape[:4], -1).argmax(axis=-1)  # argmax takes the first of equals
+    is_largest = np.arange(size * size) == first[..., None]
+    return _add_windows((is_largest * d[..., None]).reshape(windows.shape), x.shape, strides)
 
 
 def _images(inputs: npt.ArrayLike) -> FloatArray:
@@ -125,6 +175,35 @@ def _images(inputs: npt.ArrayLike) -> FloatArray:
     if x.ndim != 4:
         raise ValueError(f"Inputs must have the shape (N, H, W, C). Received: inputs={x.shape}")
     return x
+
+
+def _kernel(x: FloatArray, kernel: npt.ArrayLike, groups: int) -> FloatArray:
+    k = np.asarray(kernel, dtype=np.float64)
+    if groups < 1 or k.ndim != 4 or k.shape[2] * groups != x.shape[3] or k.shape[3] % groups:
+        raise ValueError(
+            "The kernel must be (h, w, C / groups, F), and F a multiple of the groups. "
+            f"Received: inputs={x.shape}, kernel={k.shape}, groups={groups}"
+        )
+    return k
+
+
+def _delta(delta: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+    d = np.asarray(delta, dtype=np.float64)
+    if d.shape != shape:
+        raise ValueError(f"δ must have the shape of the outputs, {shape}. Received: delta={d.shape}")
+    return d
+
+
+def _zeros_around(x: FloatArray, k: FloatArray, strides: int, padding: int | str) -> list[tuple[int, int]]:
+    """The zeros (before, after) each of the four axes of the images."""
+    if strides < 1:
+        raise ValueError(f"Strides must be 1 or more. Received: strides={strides}")
+    if padding == "same":
+        return [(0, 0), *(same_padding(x.shape[i], k.shape[i - 1], stride=strides) for i in (1, 2)), (0, 0)]
+    p = 0 if padding == "valid" else padding
+    if isinstance(p, str) or p < 0:
+        raise ValueError(f"The padding must be 0 or more, 'valid' or 'same'. Received: padding={padding}")
+    return [(0, 0), (p, p), (p, p), (0, 0)]
 
 
 def _windows(x: FloatArray, height: int, width: int, strides: int) -> FloatArray:
@@ -135,3 +214,12 @@ def _windows(x: FloatArray, height: int, width: int, strides: int) -> FloatArray
             f"strides={strides}, an image of {x.shape[1]}x{x.shape[2]}"
         )
     return sliding_window_view(x, (height, width), axis=(1, 2))[:, ::strides, ::strides]
+
+
+def _add_windows(windows: FloatArray, shape: tuple[int, ...], strides: int) -> FloatArray:
+    """The transpose of `_windows`: images whose pixels are the sums of all windows' entries that lie on them."""
+    image = np.zeros(shape)
+    down, across, height, width = *windows.shape[1:3], *windows.shape[4:]
+    for u, v in np.ndindex(height, width):
+        image[:, u : u + strides * down : strides, v : v + strides * across : strides] += windows[..., u, v]
+    return image

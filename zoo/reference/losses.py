@@ -7,6 +7,9 @@ example can cost more than 16.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -170,6 +173,33 @@ def l2_penalty(weights: npt.ArrayLike, strength: float) -> float:
 def l2_penalty_gradient(weights: npt.ArrayLike, strength: float) -> FloatArray:
     """2 λ w. Arguments as for the penalty; the shape of the weights."""
     return 2.0 * _strength(strength) * _floats(weights)
+
+
+class Loss(NamedTuple):
+    """The two terms of the objective E = data + penalty."""
+
+    data: float
+    penalty: float
+
+    @property
+    def total(self) -> float:
+        """E, what training minimises."""
+        return self.data + self.penalty
+
+
+class Output(NamedTuple):
+    """An output's activation, and the loss that belongs to it with its gradient, as functions of the logits and the labels."""
+
+    activation: Callable[[FloatArray], FloatArray]
+    loss: Callable[..., float]
+    gradient: Callable[..., FloatArray]
+
+
+OUTPUTS = {
+    "identity": Output(lambda z: z, squared_error, squared_error_gradient),
+    "sigmoid": Output(sigmoid, binary_cross_entropy, binary_cross_entropy_gradient),
+    "softmax": Output(softmax, categorical_cross_entropy, categorical_cross_entropy_gradient),
+}
 
 
 def _floats(values: npt.ArrayLike) -> FloatArray:

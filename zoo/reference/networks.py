@@ -1,148 +1,124 @@
-"""A dense network of any depth, with its backward pass written by hand.
+"""A network of any depth: layers one after another, with the whole backward pass.
 
-For layer l = 1 … L with a⁰ = x: zˡ = aˡ⁻¹ Wˡ + bˡ and aˡ = fˡ(zˡ). Examples are rows, as in Keras.
-Logistic and softmax regression are the networks of depth one.
+With a⁰ = x, layer l = 1 … L maps aˡ⁻¹ to aˡ. In a dense network every second layer is an activation, so that the outputs are,
+in the textbook's letters, x, z¹, a¹, z², a² … zᴸ. Logistic and softmax regression are the dense networks of depth one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.reference import losses
-from zoo.reference.losses import FloatArray
-
-# f(z)
-_ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "identity": lambda z: z,
-    "relu": lambda z: np.maximum(z, 0.0),
-    "sigmoid": losses.sigmoid,
-    "softmax": losses.softmax,
-    "tanh": np.tanh,
-}
-# f'(z) of a hidden layer. Softmax is none: each of its outputs depends on every z, so f' would be a matrix.
-_DERIVATIVES: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "identity": np.ones_like,
-    "relu": lambda z: (z > 0).astype(np.float64),  # relu'(0) = 0
-    "sigmoid": lambda z: losses.sigmoid(z) * (1.0 - losses.sigmoid(z)),
-    "tanh": lambda z: 1.0 - np.tanh(z) ** 2,
-}
-# The loss that belongs to an output activation, and its gradient: both are functions of the last z and the labels.
-_LOSSES: dict[str, tuple[Callable[..., float], Callable[..., FloatArray]]] = {
-    "identity": (losses.squared_error, losses.squared_error_gradient),
-    "sigmoid": (losses.binary_cross_entropy, losses.binary_cross_entropy_gradient),
-    "softmax": (losses.categorical_cross_entropy, losses.categorical_cross_entropy_gradient),
-}
+from zoo.reference.layers import Activation, Arrays, Dense, Layer
+from zoo.reference.losses import FloatArray, Loss
 
 
 class ForwardPass(NamedTuple):
     """What a forward pass computes.
 
     Attributes:
-        pre_activations: z¹ … zᴸ, shapes (N, units of the layer).
-        activations: a⁰ … aᴸ, one more: the inputs come first, the network's output last.
+        outputs: the inputs, then what each layer gives: L + 1 arrays, all (N, ...). The last one is z of the output.
+        predictions: the output's activation of the last z, shape (N, units).
+        caches: what the layers' backward passes need.
     """
 
-    pre_activations: tuple[FloatArray, ...]
-    activations: tuple[FloatArray, ...]
+    outputs: tuple[FloatArray, ...]
+    predictions: FloatArray
+    caches: tuple[Any, ...]
 
 
-class Loss(NamedTuple):
-    """The two terms of the objective E = data + penalty."""
-
-    data: float
-    penalty: float
-
-    @property
-    def total(self) -> float:
-        """E, what training minimises."""
-        return self.data + self.penalty
-
-
-class Gradients(NamedTuple):
-    """What a backward pass computes; every tuple runs from the first layer to the last.
+class BackwardPass(NamedTuple):
+    """What a backward pass computes.
 
     Attributes:
-        deltas: δˡ = ∂E/∂zˡ, shapes (N, units). The 1/N of the mean is in them.
-        kernels: ∂E/∂Wˡ, in the shapes of the kernels, penalties included.
-        biases: ∂E/∂bˡ, in the shapes of the biases, penalties included if they apply.
+        forward: the forward pass before it.
+        loss: E, in its two terms.
+        deltas: ∂E/∂(each of `forward.outputs`): first for the inputs, last δᴸ = ∂E/∂zᴸ. The 1/N of the mean is in them.
+        gradients: for each layer ∂E/∂(its weights) by name, such as `gradients[0]["kernel"]`, penalties included.
     """
 
+    forward: ForwardPass
+    loss: Loss
     deltas: tuple[FloatArray, ...]
-    kernels: tuple[FloatArray, ...]
-    biases: tuple[FloatArray, ...]
+    gradients: tuple[Arrays, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class DenseNetwork:
-    """A dense network. The output activation decides the loss.
+class Network:
+    """Layers one after another. The output's activation, which the loss applies itself, decides the loss.
 
-    `"softmax"` has the categorical cross entropy, `"sigmoid"` (one unit) the binary one, `"identity"` the squared
-    error. Hidden layers may have any activation but softmax.
+    `"softmax"` has the categorical cross entropy, `"sigmoid"` the binary one, `"identity"` the squared error. A network whose
+    sigmoids are held against targets by the squared error ends with an `Activation("sigmoid")` and has the output `"identity"`.
 
     Attributes:
-        kernels: W¹ … Wᴸ, shapes (inputs, units).
-        biases: b¹ … bᴸ, shapes (units,).
-        activations: one name per layer: `"identity"`, `"relu"`, `"sigmoid"`, `"tanh"`, and `"softmax"` for the last.
+        layers: the layers, from the inputs on.
+        output: `"identity"`, `"sigmoid"` or `"softmax"`.
 
     Raises:
-        ValueError: when the layers do not fit each other or an activation is not allowed where it stands.
+        ValueError: when the output is none of these. Layers that do not fit each other are found by the first pass.
 
     Example:
-        >>> network = DenseNetwork([np.ones((2, 1))], [np.zeros(1)], ["sigmoid"])
-        >>> network.forward([[1.0, -1.0]]).activations[-1]
+        >>> network = Network([Dense(np.ones((2, 1)), np.zeros(1))], "sigmoid")
+        >>> network.forward([[1.0, -1.0]]).predictions
         array([[0.5]])
+        >>> network.backward([[1.0, -1.0]], [1]).gradients[0]["kernel"].ravel()
+        array([-0.5,  0.5])
     """
 
-    kernels: Sequence[FloatArray]
-    biases: Sequence[FloatArray]
-    activations: Sequence[str]
+    layers: Sequence[Layer]
+    output: str = "identity"
 
     def __post_init__(self) -> None:
-        # Copies: a network does not change when the caller's arrays do.
-        object.__setattr__(self, "kernels", tuple(np.array(kernel, dtype=np.float64) for kernel in self.kernels))
-        object.__setattr__(self, "biases", tuple(np.array(bias, dtype=np.float64) for bias in self.biases))
-        object.__setattr__(self, "activations", tuple(self.activations))
-        _check_shapes(self.kernels, self.biases)
-        _check_activations(self.activations, self.kernels)
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if self.output not in losses.OUTPUTS:
+            raise ValueError(f"The output must be one of {sorted(losses.OUTPUTS)}. Received: output={self.output!r}")
 
     @property
     def weights(self) -> FloatArray:
-        """All weights as one vector, in Keras's order: W¹, b¹ … Wᴸ, bᴸ."""
-        return _flatten(self.kernels, self.biases)
+        """All weights as one vector, in Keras's order: layer by layer, kernel (or γ) before bias (or β)."""
+        return _flatten([layer.weights for layer in self.layers])
 
-    def with_weights(self, weights: npt.ArrayLike) -> DenseNetwork:
+    def with_weights(self, weights: npt.ArrayLike) -> Self:
         """The same architecture with the weights of a vector, in the order of `weights`."""
         vector = np.asarray(weights, dtype=np.float64)
-        shapes = [array.shape for layer in zip(self.kernels, self.biases, strict=True) for array in layer]
-        ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])
-        if vector.shape != (ends[-1],):
-            raise ValueError(f"The weights must be a vector of {ends[-1]} entries. Received: weights={vector.shape}")
-        arrays = [part.reshape(shape) for part, shape in zip(np.split(vector, ends[:-1]), shapes, strict=True)]
-        return DenseNetwork(arrays[0::2], arrays[1::2], self.activations)
+        sizes = [array.size for layer in self.layers for array in layer.weights.values()]
+        if vector.shape != (sum(sizes),):
+            raise ValueError(f"The weights must be a vector of {sum(sizes)} entries. Received: weights={vector.shape}")
+        parts = iter(np.split(vector, np.cumsum(sizes, dtype=int)[:-1]))
+        return self._with_layers(
+            layer.with_weights({name: next(parts).reshape(array.shape) for name, array in layer.weights.items()})
+            for layer in self.layers
+        )
 
-    def forward(self, inputs: npt.ArrayLike) -> ForwardPass:
-        """Every zˡ = aˡ⁻¹ Wˡ + bˡ and aˡ = fˡ(zˡ), for inputs of shape (N, features)."""
-        a = np.asarray(inputs, dtype=np.float64)
-        features = len(self.kernels[0])
-        if a.ndim != 2 or a.shape[1] != features:
-            raise ValueError(f"Inputs must have the shape (N, {features}). Received: inputs={a.shape}")
-        pre_activations, activations = [], [a]
-        for kernel, bias, name in zip(self.kernels, self.biases, self.activations, strict=True):
-            pre_activations.append(activations[-1] @ kernel + bias)
-            activations.append(_ACTIVATIONS[name](pre_activations[-1]))
-        return ForwardPass(tuple(pre_activations), tuple(activations))
+    def forward(self, inputs: npt.ArrayLike, *, training: bool = False) -> ForwardPass:
+        """Every layer's outputs, for inputs of shape (N, ...).
+
+        Args:
+            inputs: x, what the first layer takes.
+            training: whether dropout drops and batch normalisation takes the batch's statistics.
+        """
+        outputs, caches = [np.asarray(inputs, dtype=np.float64)], []
+        for i, layer in enumerate(self.layers):
+            try:
+                a, cache = layer.forward(outputs[-1], training=training)
+            except ValueError as error:
+                raise ValueError(f"Layer {i} ({type(layer).__name__}): {error}") from None
+            outputs.append(a)
+            caches.append(cache)
+        return ForwardPass(tuple(outputs), losses.OUTPUTS[self.output].activation(outputs[-1]), tuple(caches))
 
     def loss(
         self,
         inputs: npt.ArrayLike,
         labels: npt.ArrayLike,
         *,
+        training: bool = False,
         l1: float = 0.0,
         l2: float = 0.0,
         penalize_bias: bool = False,
@@ -150,60 +126,112 @@ class DenseNetwork:
         """The mean loss over the examples, and the penalty l1 Σ|w| + l2 Σw², which is not divided by N.
 
         Args:
-            inputs: x, shape (N, features).
-            labels: y; integers (N,) for softmax, 0 or 1 (N,) for sigmoid, real (N, units) for identity.
+            inputs: x, shape (N, ...).
+            labels: y; integers (N,) for softmax, 0 or 1 (N,) for sigmoid, real numbers (N, units) for identity.
+            training: as for `forward`.
             l1: strength of the L1 penalty on the kernels.
             l2: strength of the L2 penalty on the kernels.
-            penalize_bias: whether the penalties fall on the biases too.
+            penalize_bias: whether the penalties fall on the biases too; on γ and β they never do.
         """
-        data_loss, _ = _LOSSES[self.activations[-1]]
-        penalized = [*self.kernels, *self.biases] if penalize_bias else self.kernels
-        penalty = sum(losses.l1_penalty(w, l1) + losses.l2_penalty(w, l2) for w in penalized)
-        return Loss(data_loss(self.forward(inputs).pre_activations[-1], labels), penalty)
+        z = self.forward(inputs, training=training).outputs[-1]
+        return Loss(losses.OUTPUTS[self.output].loss(z, labels), self._penalty(l1, l2, penalize_bias))
 
-    def gradients(
+    def backward(
         self,
         inputs: npt.ArrayLike,
         labels: npt.ArrayLike,
         *,
+        training: bool = False,
         l1: float = 0.0,
         l2: float = 0.0,
         penalize_bias: bool = False,
-    ) -> Gradients:
-        """The backward pass for `loss(...).total`, with the same arguments.
+    ) -> BackwardPass:
+        """The forward pass, then the backward pass for `loss(...).total`; arguments as for `loss`.
 
-        δˡ⁻¹ = (δˡ Wˡᵀ) ∘ f'(zˡ⁻¹), ∂E/∂Wˡ = aˡ⁻¹ᵀ δˡ and ∂E/∂bˡ = Σ_n δˡ_n, then the penalties' gradients.
-        Source: Rumelhart, Hinton & Williams, Learning representations by back-propagating errors, 1986.
+        δᴸ is the gradient of the loss; each layer turns its δˡ into δˡ⁻¹ and the gradients of its weights, to which those of
+        the penalties are added. Source: Rumelhart, Hinton & Williams, Learning representations by back-propagating errors, 1986.
         """
-        pre_activations, activations = self.forward(inputs)
-        _, loss_gradient = _LOSSES[self.activations[-1]]
-        deltas = [loss_gradient(pre_activations[-1], labels)]
-        for i in reversed(range(len(self.kernels) - 1)):  # the lists count from 0: from layer i + 1 back to layer i
-            slope = _DERIVATIVES[self.activations[i]](pre_activations[i])
-            deltas.insert(0, (deltas[0] @ self.kernels[i + 1].T) * slope)
-
-        bias_l1, bias_l2 = (l1, l2) if penalize_bias else (0.0, 0.0)
-        kernels = tuple(
-            a.T @ delta + losses.l1_penalty_gradient(kernel, l1) + losses.l2_penalty_gradient(kernel, l2)
-            for a, delta, kernel in zip(activations[:-1], deltas, self.kernels, strict=True)
-        )
-        biases = tuple(
-            delta.sum(axis=0) + losses.l1_penalty_gradient(bias, bias_l1) + losses.l2_penalty_gradient(bias, bias_l2)
-            for delta, bias in zip(deltas, self.biases, strict=True)
-        )
-        return Gradients(tuple(deltas), kernels, biases)
+        forward = self.forward(inputs, training=training)
+        output, z = losses.OUTPUTS[self.output], forward.outputs[-1]
+        loss = Loss(output.loss(z, labels), self._penalty(l1, l2, penalize_bias))
+        deltas, gradients = [output.gradient(z, labels)], list[Arrays]()
+        for layer, cache in zip(reversed(self.layers), reversed(forward.caches), strict=True):
+            delta, of_layer = layer.backward(deltas[0], cache)
+            for name, w in _penalized(layer, penalize_bias).items():
+                of_layer[name] = of_layer[name] + losses.l1_penalty_gradient(w, l1) + losses.l2_penalty_gradient(w, l2)
+            deltas.insert(0, delta)
+            gradients.insert(0, of_layer)
+        return BackwardPass(forward, loss, tuple(deltas), tuple(gradients))
 
     def loss_and_gradient(
-        self, inputs: npt.ArrayLike, labels: npt.ArrayLike, **penalties: Any
+        self, inputs: npt.ArrayLike, labels: npt.ArrayLike, **options: Any
     ) -> Callable[[FloatArray], tuple[float, FloatArray]]:
         """E and ∂E/∂w as a function of the weight vector: what `gradient_descent` takes. Arguments as for `loss`."""
 
         def function(weights: FloatArray) -> tuple[float, FloatArray]:
-            network = self.with_weights(weights)
-            _, kernels, biases = network.gradients(inputs, labels, **penalties)
-            return network.loss(inputs, labels, **penalties).total, _flatten(kernels, biases)
+            found = self.with_weights(weights).backward(inputs, labels, **options)
+            return found.loss.total, _flatten(found.gradients)
 
         return function
+
+    def updated(self, forward: ForwardPass) -> Self:
+        """The same network after a pass with `training=True`: batch normalisations have moved their moving statistics."""
+        return self._with_layers(layer.updated(x) for layer, x in zip(self.layers, forward.outputs[:-1], strict=True))
+
+    def _with_layers(self, layers: Iterable[Layer]) -> Self:
+        other = copy(self)
+        object.__setattr__(other, "layers", tuple(layers))
+        return other
+
+    def _penalty(self, l1: float, l2: float, penalize_bias: bool) -> float:
+        penalized = [w for layer in self.layers for w in _penalized(layer, penalize_bias).values()]
+        return sum(losses.l1_penalty(w, l1) + losses.l2_penalty(w, l2) for w in penalized)
+
+
+class DenseNetwork(Network):
+    """zˡ = aˡ⁻¹ Wˡ + bˡ and aˡ = fˡ(zˡ): a dense layer and an activation in turn, the last activation being the output's.
+
+    Args:
+        kernels: W¹ … Wᴸ, shapes (inputs, units).
+        biases: b¹ … bᴸ, shapes (units,).
+        activations: one name per layer: those of `Activation`, and for the last layer those of `Network.output`.
+
+    Raises:
+        ValueError: when there are not as many of each, or one of them cannot stand where it does.
+
+    Example:
+        >>> network = DenseNetwork([np.ones((2, 3)), np.ones((3, 1))], [np.zeros(3), np.zeros(1)], ["tanh", "sigmoid"])
+        >>> len(network.layers), len(network.weights)
+        (3, 13)
+    """
+
+    def __init__(
+        self, kernels: Sequence[npt.ArrayLike], biases: Sequence[npt.ArrayLike], activations: Sequence[str]
+    ) -> None:
+        if not 0 < len(kernels) == len(biases) == len(activations):
+            raise ValueError(
+                "Every layer needs a kernel, a bias and an activation. "
+                f"Received: {len(kernels)} kernels, {len(biases)} biases, activations={list(activations)}"
+            )
+        layers: list[Layer] = []
+        for kernel, bias, name in zip(kernels, biases, activations, strict=True):
+            layers += [Dense(np.asarray(kernel, np.float64), np.asarray(bias, np.float64)), Activation(name)]
+        super().__init__(layers[:-1], activations[-1])
+
+    @property
+    def kernels(self) -> tuple[FloatArray, ...]:
+        """W¹ … Wᴸ."""
+        return tuple(layer.weights["kernel"] for layer in self.layers[::2])
+
+    @property
+    def biases(self) -> tuple[FloatArray, ...]:
+        """b¹ … bᴸ."""
+        return tuple(layer.weights["bias"] for layer in self.layers[::2])
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The names of f¹ … fᴸ."""
+        return (*(layer.name for layer in self.layers if isinstance(layer, Activation)), self.output)
 
 
 def logistic_regression(num_features: int) -> DenseNetwork:
@@ -216,29 +244,9 @@ def softmax_regression(num_features: int, num_classes: int) -> DenseNetwork:
     return DenseNetwork([np.zeros((num_features, num_classes))], [np.zeros(num_classes)], ["softmax"])
 
 
-def _flatten(kernels: Sequence[FloatArray], biases: Sequence[FloatArray]) -> FloatArray:
-    return np.concatenate([array.ravel() for layer in zip(kernels, biases, strict=True) for array in layer])
+def _flatten(arrays: Sequence[Arrays]) -> FloatArray:
+    return np.concatenate([np.zeros(0), *(array.ravel() for layer in arrays for array in layer.values())])
 
 
-def _check_shapes(kernels: Sequence[FloatArray], biases: Sequence[FloatArray]) -> None:
-    fit = 0 < len(kernels) == len(biases) and all(kernel.ndim == 2 for kernel in kernels)
-    fit = fit and all(bias.shape == kernel.shape[1:] for kernel, bias in zip(kernels, biases, strict=True))
-    fit = fit and all(before.shape[1] == after.shape[0] for before, after in pairwise(kernels))
-    if not fit:
-        raise ValueError(
-            "Every layer needs a kernel (inputs, units) and a bias (units,), its inputs being the units before it. "
-            f"Received: kernels={[kernel.shape for kernel in kernels]}, biases={[bias.shape for bias in biases]}"
-        )
-
-
-def _check_activations(activations: Sequence[str], kernels: Sequence[FloatArray]) -> None:
-    received = f"Received: activations={activations}"
-    if len(activations) != len(kernels):
-        raise ValueError(f"{len(kernels)} layers need as many activations. {received}")
-    if unknown := set(activations[:-1]) - set(_DERIVATIVES):
-        raise ValueError(f"No hidden layer can have {sorted(unknown)}; known are {sorted(_DERIVATIVES)}. {received}")
-    if activations[-1] not in _LOSSES:
-        raise ValueError(f"The output must be one of {sorted(_LOSSES)}, which have a loss. {received}")
-    units = kernels[-1].shape[1]
-    if (activations[-1] == "sigmoid" and units != 1) or (activations[-1] == "softmax" and units < 2):
-        raise ValueError(f"A sigmoid output has one unit, a softmax output two or more. {received}, units={units}")
+def _penalized(layer: Layer, penalize_bias: bool) -> Arrays:
+    return {name: w for name, w in layer.weights.items() if name == "kernel" or (penalize_bias and name == "bias")}

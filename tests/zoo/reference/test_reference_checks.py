@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo import reference
-from zoo.reference import numerical_gradient
+from zoo.reference import (
+    DenseNetwork,
+    difference_errors,
+    gradient_descent,
+    logistic_regression,
+    numerical_gradient,
+    softmax_regression,
+)
 
 FILES = sorted(Path(reference.__file__).parent.glob("*.py"))
 
@@ -41,7 +51,66 @@ def test_numerical_gradient_refuses_a_step_that_is_none(epsilon):
         numerical_gradient(lambda w: float(w.sum()), [1.0], epsilon=epsilon)
 
 
+# Differences by ε: study 7
+
+
+def trained(name: str, penalties: dict[str, float]):
+    """Loss of one network as a function of its weights, its gradient, and weights near the end of a short training."""
+    rng = np.random.default_rng(0)
+    x, classes = rng.normal(size=(40, 4)), 2 if name == "logistic" else 3
+    y = rng.integers(classes, size=40)
+    mlp = DenseNetwork(
+        [rng.normal(size=(4, 6)) / 2, rng.normal(size=(6, 3)) / 2], [np.zeros(6), np.zeros(3)], ["tanh", "softmax"]
+    )
+    network = {"logistic": logistic_regression(4), "softmax": softmax_regression(4, 3), "mlp": mlp}[name]
+    function = network.loss_and_gradient(x, y, **penalties)
+    start = network.weights + 0.1 * rng.normal(size=network.weights.shape)
+    weights = gradient_descent(function, start, learning_rate=0.3, epochs=3).weights[-1]
+    return (lambda w: function(w)[0]), function(weights)[1], weights
+
+
+@pytest.mark.parametrize("penalties", [{}, {"l2": 0.1}, {"l1": 0.1, "l2": 0.1}])
+@pytest.mark.parametrize("name", ["logistic", "softmax", "mlp"])
+def test_differences_are_below_epsilon_squared(name, penalties):
+    loss, gradient, weights = trained(name, penalties)
+    smooth = np.flatnonzero(np.abs(weights) > 1e-3)  # a difference across the kink of |w| is no derivative
+    assert difference_errors(loss, gradient, weights, epsilons=[1e-3], entries=smooth).item() <= 1e-3**2
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax", "mlp"])
+def test_the_largest_difference_falls_with_slope_minus_two_until_rounding_wins(name):
+    loss, gradient, weights = trained(name, {})
+    numbers = np.array([k * 10**i for i in range(6) for k in (1, 5)])
+    errors = difference_errors(loss, gradient, weights, epsilons=1 / numbers, entries=range(10 if name == "mlp" else 5))
+    smooth = (numbers >= 5) & (numbers <= 1000)
+    slope = np.polyfit(np.log(numbers[smooth]), np.log(errors[smooth]), 1)[0]
+    assert slope == pytest.approx(-2, abs=0.05)
+    assert errors[-1] > errors.min()
+
+
+def test_difference_errors_refuse_a_gradient_of_another_shape():
+    with pytest.raises(ValueError, match=r"Received: weights=\(2,\), gradient=\(2, 1\)$"):
+        difference_errors(lambda w: 0.0, np.zeros((2, 1)), np.zeros(2), epsilons=[0.1])
+
+
 # The package
+
+
+def test_the_referee_loads_numpy_alone():
+    code = "import sys, zoo.reference; print([m for m in ('tensorflow', 'keras', 'scipy', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=FILES[0].parents[2]
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "module", ["arithmetic", "calculus", "checks", "descent", "dynamics", "equivalences", "optimizers"]
+)
+def test_examples_in_docstrings_are_true(module):
+    result = doctest.testmod(importlib.import_module(f"zoo.reference.{module}"), extraglobs={"np": np})
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -6,14 +6,20 @@ import zoo.startup
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zoo
 from zoo.models.fusing import fuse_convolution
 from zoo.models.response_normalization import LocalResponseNormalization
-from zoo.reference import local_response_normalization, max_pooling
-from zoo.reference.convolutions import convolution
+from zoo.reference import (
+    convolution,
+    convolution_gradient,
+    local_response_normalization,
+    max_pooling,
+    max_pooling_gradient,
+)
 
 QUICK = settings(deadline=None, max_examples=40, derandomize=True)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -102,6 +108,7 @@ def test_convolution_takes_integers_and_leaves_its_arguments_alone():
         ((1, 4, 4, 4), (1, 1, 2, 3), {"groups": 2}, "multiple of the groups"),
         ((1, 4, 4, 1), (1, 1, 1, 1), {"groups": 0}, "groups=0"),
         ((1, 4, 4, 1), (1, 1, 1, 1), {"padding": -1}, "padding=-1"),
+        ((1, 4, 4, 1), (1, 1, 1, 1), {"padding": "full"}, "'valid' or 'same'. Received: padding=full$"),
         ((1, 4, 4, 1), (1, 1, 1, 1), {"strides": 0}, "strides=0"),
         ((1, 4, 4, 1), (5, 1, 1, 1), {}, "5x1 windows, strides=1, an image of 4x4$"),
         ((1, 4, 4, 1), (1, 7, 1, 1), {"padding": 1}, "1x7 windows, strides=1, an image of 6x6$"),
@@ -157,6 +164,65 @@ def test_convolution_is_that_of_torch(seed, groups, padding, size, strides):
     np.testing.assert_allclose(np.transpose(found, (0, 3, 1, 2)), expected, rtol=1e-12, atol=1e-12)
 
 
+@QUICK
+@given(SEEDS, st.tuples(*[st.integers(1, 7)] * 2), st.tuples(*[st.integers(1, 4)] * 2), st.integers(1, 4))
+def test_same_padding_is_that_of_keras(seed, image, size, strides):
+    random = np.random.default_rng(seed)
+    x, kernel = random.normal(size=(2, *image, 2)), random.normal(size=(*size, 2, 3))
+    expected = keras.ops.conv(x, kernel, strides=strides, padding="same")
+    np.testing.assert_allclose(
+        convolution(x, kernel, strides=strides, padding="same"), expected, rtol=1e-12, atol=1e-12
+    )
+
+
+def test_valid_is_no_padding():
+    x, kernel = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 1))
+    np.testing.assert_array_equal(convolution(x, kernel, padding="valid"), convolution(x, kernel))
+
+
+@QUICK
+@given(
+    SEEDS,
+    st.tuples(*[st.integers(3, 6)] * 2),
+    st.tuples(*[st.integers(1, 3)] * 2),
+    st.integers(1, 3),
+    st.integers(0, 2),
+)
+def test_the_gradient_of_a_convolution_is_that_of_tensorflow_for_any_padding(seed, image, size, strides, padding):
+    random = np.random.default_rng(seed)
+    x, kernel = tf.constant(random.normal(size=(2, *image, 2))), tf.constant(random.normal(size=(*size, 2, 3)))
+    around = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+    with tf.GradientTape() as tape:
+        tape.watch([x, kernel])
+        y = tf.nn.conv2d(tf.pad(x, around), kernel, strides, "VALID")
+        delta = random.normal(size=y.shape)
+        loss = tf.reduce_sum(y * delta)
+    found = convolution_gradient(x, kernel, delta, strides=strides, padding=padding)
+    for ours, theirs in zip(found, tape.gradient(loss, [x, kernel]), strict=False):
+        assert np.abs(ours - theirs).max() <= 1e-10 * np.abs(theirs).max()
+    np.testing.assert_allclose(found.bias, delta.sum(axis=(0, 1, 2)), rtol=1e-12)
+
+
+def test_the_gradient_of_a_convolution_with_groups_is_that_of_its_parts():
+    random = np.random.default_rng(0)
+    x, kernel = random.normal(size=(2, 5, 6, 8)), random.normal(size=(3, 3, 4, 6))
+    delta = random.normal(size=(2, 3, 3, 6))
+    found = convolution_gradient(x, kernel, delta, strides=2, padding="same", groups=2)
+    for g in (0, 1):
+        of_inputs, of_outputs = slice(4 * g, 4 * g + 4), slice(3 * g, 3 * g + 3)
+        part = convolution_gradient(
+            x[..., of_inputs], kernel[..., of_outputs], delta[..., of_outputs], strides=2, padding="same"
+        )
+        np.testing.assert_allclose(found.inputs[..., of_inputs], part.inputs, rtol=1e-12)
+        np.testing.assert_allclose(found.kernel[..., of_outputs], part.kernel, rtol=1e-12)
+        np.testing.assert_allclose(found.bias[of_outputs], part.bias, rtol=1e-12)
+
+
+def test_the_gradient_of_a_convolution_refuses_a_delta_of_another_shape():
+    with pytest.raises(ValueError, match=r"outputs, \(1, 3, 3, 2\). Received: delta=\(1, 4, 4, 2\)$"):
+        convolution_gradient(np.ones((1, 4, 4, 1)), np.ones((2, 2, 1, 2)), np.ones((1, 4, 4, 2)))
+
+
 # Maximum pooling
 
 
@@ -177,50 +243,34 @@ def test_max_pooling_is_that_of_keras(size, strides):
     np.testing.assert_array_equal(max_pooling(x, size, strides), layer(x))
 
 
+@QUICK
+@given(SEEDS, st.integers(1, 3), st.integers(1, 4), st.tuples(*[st.integers(3, 7)] * 2), st.integers(1, 9))
+def test_the_gradient_of_max_pooling_is_that_of_tensorflow_with_ties_and_overlaps(seed, size, strides, image, levels):
+    random = np.random.default_rng(seed)
+    x = tf.constant(random.integers(levels, size=(2, *image, 2)), tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.nn.max_pool(x, size, strides, "VALID")
+        delta = random.integers(-9, 9, size=y.shape).astype(np.float64)
+        loss = tf.reduce_sum(y * delta)
+    np.testing.assert_array_equal(max_pooling_gradient(x, delta, size, strides), tape.gradient(loss, x))
+
+
+def test_among_equals_the_first_in_row_major_order_receives_delta_and_overlapping_windows_add():
+    x = np.reshape([[1.0, 3.0, 3.0], [3.0, 0.0, 0.0]], (1, 2, 3, 1))
+    found = max_pooling_gradient(x, np.reshape([10.0, 5.0], (1, 1, 2, 1)), 2, 1)
+    np.testing.assert_array_equal(found[0, :, :, 0], [[0.0, 15.0, 0.0], [0.0, 0.0, 0.0]])
+
+
+def test_the_gradient_of_max_pooling_refuses_a_delta_of_another_shape():
+    with pytest.raises(ValueError, match=r"outputs, \(1, 2, 2, 1\). Received: delta=\(2, 2\)$"):
+        max_pooling_gradient(np.ones((1, 4, 4, 1)), np.ones((2, 2)), 2, 2)
+
+
 @pytest.mark.parametrize(("shape", "size", "strides"), [((1, 4, 4, 1), 5, 1), ((1, 4, 4, 1), 0, 1), ((4, 4, 1), 2, 1)])
 def test_max_pooling_refuses_what_does_not_fit(shape, size, strides):
     with pytest.raises(ValueError, match="Received: "):
         max_pooling(np.ones(shape), size, strides)
-
-
-# Local response normalisation
-
-
-@QUICK
-@given(
-    SEEDS, st.integers(1, 9), st.integers(0, 4), st.floats(0, 2), st.floats(0.1, 1.5), st.floats(0.5, 2), st.booleans()
-)
-def test_local_response_normalization_is_its_definition(seed, channels, radius, alpha, beta, bias, is_image):
-    x = np.random.default_rng(seed).normal(size=(2, 3, channels) if is_image else (channels,))
-    y = local_response_normalization(x, radius=radius, alpha=alpha, beta=beta, bias=bias)
-    assert y.shape == x.shape
-    for *pixel, c in np.ndindex(x.shape):
-        window = [x[(*pixel, j)] for j in range(channels) if abs(j - c) <= radius]
-        expected = x[(*pixel, c)] / (bias + alpha * sum(v**2 for v in window)) ** beta
-        np.testing.assert_allclose(y[(*pixel, c)], expected, rtol=1e-12)
-
-
-def test_the_defaults_of_local_response_normalization_are_those_of_alexnet():
-    x = np.array([100.0, 200.0, 300.0, 400.0, 500.0, 600.0])
-    energies = np.array([14, 30, 55, 90, 86, 77]) * 1e4
-    np.testing.assert_allclose(local_response_normalization(x), x / (1 + 2e-5 * energies) ** 0.75, rtol=1e-14)
-
-
-@QUICK
-@given(SEEDS, st.integers(1, 9), st.integers(1, 3), st.sampled_from([0.5, 0.75, 1.0]))
-def test_local_response_normalization_is_that_of_torch_which_divides_alpha_by_the_window(seed, channels, radius, beta):
-    x = np.random.default_rng(seed).normal(0, 50, (2, 3, 2, channels))
-    torch, images = torch_and_channels_first(x)
-    size = 2 * radius + 1
-    expected = torch.nn.functional.local_response_norm(images, size, alpha=1e-2, beta=beta, k=2.0)
-    found = local_response_normalization(x, radius=radius, alpha=1e-2 / size, beta=beta, bias=2.0)
-    np.testing.assert_allclose(np.transpose(found, (0, 3, 1, 2)), expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize(("x", "radius"), [([1.0], -1), (1.0, 2)])
-def test_local_response_normalization_refuses_what_has_no_channels(x, radius):
-    with pytest.raises(ValueError, match=f"Received: radius={radius}, inputs="):
-        local_response_normalization(x, radius=radius)
 
 
 # Together

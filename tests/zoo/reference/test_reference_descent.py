@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.reference import gradient_descent, momentum_step
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is first imported
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+from zoo.reference import gradient_descent
 
 
 def bowl(w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -72,56 +67,3 @@ def test_descent_refuses_options_out_of_range(options):
 def test_descent_refuses_a_gradient_of_another_shape():
     with pytest.raises(ValueError, match=r"Received: weights=\(2,\), gradient=\(2, 1\)$"):
         gradient_descent(lambda w: (0.0, w[:, None]), [1.0, 2.0], learning_rate=0.1, epochs=1)
-
-
-# Momentum
-
-
-def test_two_steps_with_momentum():
-    weights, velocity = momentum_step([1.0, 2.0], [0.0, 0.0], [4.0, -4.0], learning_rate=0.25, momentum=0.5)
-    np.testing.assert_array_equal(velocity, [-1.0, 1.0])
-    np.testing.assert_array_equal(weights, [0.0, 3.0])
-    weights, velocity = momentum_step(weights, velocity, [2.0, 8.0], learning_rate=0.25, momentum=0.5)
-    np.testing.assert_array_equal(velocity, [-0.5 - 0.5, 0.5 - 2.0])
-    np.testing.assert_array_equal(weights, [-1.0, 1.5])
-
-
-def test_momentum_zero_is_gradient_descent():
-    weights, velocity = np.array([3.0, -1.0]), np.zeros(2)
-    for _ in range(4):
-        weights, velocity = momentum_step(weights, velocity, bowl(weights)[1], learning_rate=0.125, momentum=0.0)
-    path = gradient_descent(bowl, [3.0, -1.0], learning_rate=0.125, epochs=4)
-    np.testing.assert_array_equal(weights, path.weights[-1])
-
-
-def test_momentum_steps_equal_those_of_keras():
-    tf = pytest.importorskip("tensorflow")
-    import keras
-
-    rng = np.random.default_rng(3)
-    weights, velocity, gradients = rng.normal(size=(2, 3)), np.zeros((2, 3)), rng.normal(size=(5, 2, 3))
-    variable = keras.Variable(weights, dtype="float64")
-    # Keras keeps its learning rate in float32, so both rates are powers of two, which float32 holds exactly.
-    optimizer = keras.optimizers.SGD(learning_rate=0.125, momentum=0.5)
-    for gradient in gradients:
-        weights, velocity = momentum_step(weights, velocity, gradient, learning_rate=0.125, momentum=0.5)
-        optimizer.apply([tf.constant(gradient)], [variable])
-    theirs = keras.ops.convert_to_numpy(variable)
-    assert np.abs(weights - theirs).max() <= 1e-10 * np.abs(theirs).max()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"learning_rate": -0.5}, {"learning_rate": np.nan}, {"momentum": -0.1}, {"momentum": 1.1}, {"momentum": np.nan}],
-)
-def test_momentum_refuses_options_out_of_range(options):
-    (name, value), *_ = options.items()
-    with pytest.raises(ValueError, match=f"Received: {name}={value}$"):
-        momentum_step([1.0], [0.0], [1.0], **{"learning_rate": 0.1, "momentum": 0.9, **options})
-
-
-@pytest.mark.parametrize("wrong", ["velocity", "gradient"])
-def test_momentum_refuses_arrays_of_another_shape(wrong):
-    arrays = {"weights": np.zeros(2), "velocity": np.zeros(2), "gradient": np.zeros(2), wrong: np.zeros((2, 1))}
-    with pytest.raises(ValueError, match=rf"Received: weights=\(2,\), {wrong}=\(2, 1\)$"):
-        momentum_step(**arrays, learning_rate=0.1, momentum=0.9)

@@ -87,11 +87,11 @@ def test_the_first_step_is_that_of_the_numpy_network(blobs):
     network = DenseNetwork([kernel], [bias], ["softmax"])
     penalties = {"l1": 2**-6, "l2": 2**-5}
     loss = network.loss(blobs.train.inputs, blobs.train.labels, **penalties)
-    gradients = network.gradients(blobs.train.inputs, blobs.train.labels, **penalties)
+    (gradients,) = network.backward(blobs.train.inputs, blobs.train.labels, **penalties).gradients
     assert run.steps["loss"].item() == pytest.approx(loss.total, rel=1e-6)
     assert run.steps["data_loss"].item() == pytest.approx(loss.data, rel=1e-6)
-    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * gradients.kernels[0], atol=1e-6)
-    np.testing.assert_allclose(model.get_weights()[1], bias - 0.5 * gradients.biases[0], atol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * gradients["kernel"], atol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[1], bias - 0.5 * gradients["bias"], atol=1e-6)
 
 
 def test_the_history_is_the_mean_of_its_steps(blobs):
@@ -263,10 +263,10 @@ def test_float64_is_float64_from_end_to_end(blobs, penalty):
     data = zoo.DataSplits.from_arrays((inputs, labels), validation=(inputs[:9], labels[:9]))
     run = train(model, data, sgd(learning_rate=0.5, batch_size=180, epochs=1, shuffle=False))
     network = DenseNetwork([kernel], [bias], ["softmax"])
-    gradients = network.gradients(inputs, labels, **penalty)
+    (gradients,) = network.backward(inputs, labels, **penalty).gradients
     assert run.steps["loss"].item() == pytest.approx(network.loss(inputs, labels, **penalty).total, rel=1e-12)
-    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * gradients.kernels[0], rtol=1e-10)
-    np.testing.assert_allclose(model.get_weights()[1], bias - 0.5 * gradients.biases[0], rtol=1e-10)
+    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * gradients["kernel"], rtol=1e-10)
+    np.testing.assert_allclose(model.get_weights()[1], bias - 0.5 * gradients["bias"], rtol=1e-10)
 
 
 @pytest.mark.parametrize(
