@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from zoo.data.splits import DataSplits
     from zoo.errors import DataError, DataWarning, ExportError, LockedError, UsageError, WeightsError, ZooError
     from zoo.evaluation.comparison import Comparison, compare
+    from zoo.evaluation.corruptions import corrupt
+    from zoo.evaluation.fooling import Fooling, fool, gradient_sign_step
     from zoo.evaluation.paired_models import compare_models
+    from zoo.evaluation.robustness import Robustness, measure_robustness
+    from zoo.evaluation.robustness_plots import plot_fooling, plot_robustness
     from zoo.evaluation.scoring import Evaluation, evaluate
     from zoo.exporting.exporter import Certificate, export
     from zoo.models.catalog import build, list_models
@@ -56,6 +60,14 @@ _PUBLIC = {
     "compare_models": "zoo.evaluation.paired_models",
     "Evaluation": "zoo.evaluation.scoring",
     "evaluate": "zoo.evaluation.scoring",
+    "corrupt": "zoo.evaluation.corruptions",
+    "Fooling": "zoo.evaluation.fooling",
+    "fool": "zoo.evaluation.fooling",
+    "gradient_sign_step": "zoo.evaluation.fooling",
+    "Robustness": "zoo.evaluation.robustness",
+    "measure_robustness": "zoo.evaluation.robustness",
+    "plot_fooling": "zoo.evaluation.robustness_plots",
+    "plot_robustness": "zoo.evaluation.robustness_plots",
     "write_report": "zoo.reporting.page",
     "Certificate": "zoo.exporting.exporter",
     "export": "zoo.exporting.exporter",
@@ -69,8 +81,10 @@ __all__ = [
     "DataWarning",
     "Evaluation",
     "ExportError",
+    "Fooling",
     "LockedError",
     "Recipe",
+    "Robustness",
     "Split",
     "TrainingRun",
     "UsageError",
@@ -81,15 +95,21 @@ __all__ = [
     "compare",
     "compare_models",
     "compile_model",
+    "corrupt",
     "decode_predictions",
     "evaluate",
     "export",
+    "fool",
+    "gradient_sign_step",
     "list_datasets",
     "list_models",
     "load_dataset",
     "load_images",
     "load_run",
+    "measure_robustness",
     "plot_examples",
+    "plot_fooling",
+    "plot_robustness",
     "train",
     "write_report",
 ]

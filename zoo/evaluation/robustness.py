@@ -1,0 +1,223 @@
+"""`measure_robustness`: the accuracy of a model under corruptions of graded strengths."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zoo.startup  # noqa: F401  (before Keras)
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from zoo.data.pipeline import scale
+from zoo.data.split import Split, as_split
+from zoo.errors import UsageError
+from zoo.evaluation.corruptions import CORRUPTIONS, checked_range, checked_strengths, corrupted
+from zoo.evaluation.intervals import wilson_interval
+from zoo.evaluation.scoring import log_probabilities
+from zoo.models.outputs import class_probabilities, known_output_kind
+from zoo.storage import atomic_path
+from zoo.training.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+USUAL = ("noise", "blur", "crop", "rotation", "brightness")
+_BAR_AFTER = 2.0  # seconds
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Robustness:
+    """Accuracies under corruptions.
+
+    Attributes:
+        table: one row a corruption and strength, in the order of strengths: corruption, strength, unit, n, correct, accuracy,
+            low and high (95 % Wilson interval). The rows of strength 0 are the clean accuracy.
+        seed: that decided the noise.
+    """
+
+    table: pd.DataFrame
+    seed: int
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of the unchanged examples that are right, as `zoo.evaluate` has it."""
+        return float(self.table.loc[self.table["strength"] == 0, "accuracy"].iloc[0])
+
+    def figure(self) -> Figure:
+        """Accuracy against strength with its interval, a panel each corruption; of several models see `plot_robustness`."""
+        from zoo.evaluation.robustness_plots import plot_robustness
+
+        return plot_robustness(self)
+
+    def plot(self, path: str | os.PathLike[str]) -> Path:
+        """Writes `figure()` as .png, .svg or .pdf, and returns the path."""
+        with atomic_path(path) as temporary:
+            self.figure().savefig(temporary, dpi=144, facecolor="white")
+        return Path(path)
+
+
+def measure_robustness(
+    model: keras.Model,
+    data: Split | tuple[Any, Any] | Any,
+    corruptions: str | Sequence[str] | Mapping[str, Sequence[float]] = USUAL,
+    *,
+    seed: int = 0,
+    batch_size: int = 512,
+    input_range: tuple[float, float] | None = None,
+    verbose: bool = True,
+) -> Robustness:
+    """Runs a model over corrupted examples. The model need not be compiled and is not changed.
+
+    An example has the same noise pattern at every strength, a function of the seed and of its place, so that neighbouring
+    strengths, and models, are compared on the same images. The idea of graded corruptions: Hendrycks and Dietterich, 2019,
+    Benchmarking neural network robustness to common corruptions and perturbations (arXiv:1903.12261).
+
+    Args:
+        model: a Keras model that gives class probabilities, one sigmoid unit, or logits.
+        data: a `Split`, an (inputs, labels) pair, or a batched `tf.data.Dataset`, whose examples must come in the same order
+            in every pass for the seed to decide their noise.
+        corruptions: names, or name -> strengths; `zoo.corrupt` says what they are and their units. Without strengths those
+            of `zoo.evaluation.corruptions.CORRUPTIONS` are taken. Strength 0 is always added.
+        seed: decides the noise.
+        batch_size: examples a forward pass.
+        input_range: least and greatest value of float inputs, at which they are clipped. By default (0, 1), widened to what
+            the data hold, for which they are read once more. uint8 data know theirs.
+        verbose: whether a bar is shown after two seconds.
+
+    Raises:
+        UsageError: an unknown corruption, a strength out of range, or a model or inputs that do not fit.
+
+    Example:
+        >>> found = measure_robustness(model, data.test, {"noise": [0.1, 0.2], "rotation": [-30, 30]})  # doctest: +SKIP
+        >>> found.table, found.plot("robustness.png")  # doctest: +SKIP
+    """
+    split = fitting_split(model, data)
+    grades = _grades(corruptions, split.input_shape)
+    bounds, probabilities = value_range(split, input_range), class_scores(model, split)
+    clean = ("", 0.0)
+    cases = [clean, *((name, strength) for name, strengths in grades.items() for strength in strengths if strength)]
+    correct, count, total = dict.fromkeys(cases, 0), 0, split.num_batches(batch_size) * len(cases)
+    with late_progress("robustness", verbose) as on_progress:
+        for b, (stored, labels) in enumerate(split.stored_batches(batch_size)):
+            images = scale(stored, split.scaling)
+            examples = np.arange(count, count + len(labels))
+            count += len(labels)
+            for c, (name, strength) in enumerate(cases):
+                changed = images
+                if strength:
+                    changed = corrupted(images, name, np.full(len(labels), strength), examples, seed, bounds)
+                correct[name, strength] += int((probabilities(changed).argmax(axis=1) == labels.numpy()).sum())
+                on_progress(b * len(cases) + c + 1, total)
+    rows = []
+    for name, strengths in grades.items():
+        for strength in strengths:
+            hits = correct[(name, strength) if strength else clean]
+            interval = wilson_interval(hits, count)
+            rows.append((name, strength, CORRUPTIONS[name].unit, count, hits, hits / count, *interval))
+    columns = ["corruption", "strength", "unit", "n", "correct", "accuracy", "low", "high"]
+    return Robustness(pd.DataFrame(rows, columns=columns), seed)
+
+
+def _grades(corruptions: Any, shape: tuple[int, ...]) -> dict[str, list[float]]:
+    """Name -> strengths, 0 among them, ascending."""
+    if not isinstance(corruptions, Mapping):
+        names = [corruptions] if isinstance(corruptions, str) else list(corruptions)
+        corruptions = {name: CORRUPTIONS[name].strengths if name in CORRUPTIONS else () for name in names}
+    if not corruptions:
+        raise UsageError(f"name one or more corruptions. Received: corruptions={corruptions!r}")
+    return {name: sorted({0.0, *checked_strengths(name, values, shape)}) for name, values in corruptions.items()}
+
+
+def fitting_split(model: keras.Model, data: Any) -> Split:
+    """The data as a `Split`, if the model takes its inputs and gives its classes; else a UsageError."""
+    split, is_single = as_split(data), known_output_kind(model) in ("sigmoid", "logit")
+    classes = 2 if is_single else model.outputs[0].shape[-1]
+    if not isinstance(data, Split) and split.num_classes < classes:  # plain arrays may lack the last classes
+        split.class_names = tuple(str(k) for k in range(classes))
+    if split.num_classes != classes:
+        raise UsageError(f"the model gives {classes} classes, the data have {split.num_classes}")
+    expected = model.input_shape
+    if isinstance(expected, tuple) and None not in expected[1:] and expected[1:] != split.input_shape:
+        raise UsageError(f"the model takes inputs of shape {expected[1:]}, the data have {split.input_shape}")
+    return split
+
+
+def value_range(split: Split, input_range: tuple[float, float] | None) -> tuple[float, float]:
+    """Least and greatest value that a model's input may have; see `measure_robustness`."""
+    if split.dtype == np.uint8:
+        return split.scaling.offset, split.scaling.offset + 255 * split.scaling.scale
+    if input_range is not None:
+        return checked_range(input_range)
+    low, high = 0.0, 1.0
+    for inputs, _ in split.stored_batches(512):
+        low, high = min(low, float(tf.reduce_min(inputs))), max(high, float(tf.reduce_max(inputs)))
+    return low, high
+
+
+def input_signature(split: Split) -> tf.TensorSpec:
+    """Batches of any size of the split's scaled inputs."""
+    is_float = np.issubdtype(split.dtype, np.floating)
+    return tf.TensorSpec((None, *split.input_shape), split.dtype if is_float else np.float32)
+
+
+def class_scores(model: keras.Model, split: Split) -> Callable[[tf.Tensor], np.ndarray]:
+    """A function from (N, ...) scaled inputs to (N, K) class probabilities, in inference mode."""
+    kind = known_output_kind(model)
+
+    @tf.function(input_signature=[input_signature(split)])
+    def probabilities(images: tf.Tensor) -> tf.Tensor:
+        return class_probabilities(model(images, training=False), kind)
+
+    return lambda images: probabilities(images).numpy()
+
+
+def gradient_signs(model: keras.Model, signature: tf.TensorSpec) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """A function from (N, ...) inputs and (N,) int32 classes to the sign of the loss's gradient in each input value."""
+    kind = known_output_kind(model)
+
+    @tf.function(input_signature=[signature, tf.TensorSpec((None,), tf.int32)])
+    def signs(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor | None:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logs = log_probabilities(model(images, training=False), kind)
+            is_class = tf.one_hot(classes, logs.shape[-1], on_value=True, off_value=False)
+            others = tf.reduce_logsumexp(tf.where(is_class, tf.constant(-np.inf, logs.dtype), logs), axis=1)
+            margin = others - tf.boolean_mask(logs, is_class)
+        gradient = tape.gradient(margin, images)
+        if gradient is None:
+            return None
+        return tf.where(tf.math.is_nan(gradient), tf.zeros_like(gradient), tf.sign(gradient))
+
+    def checked_signs(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        found = signs(images, classes)
+        if found is None:
+            raise UsageError(f"the output of {model.name!r} has no gradient in its input")
+        return found
+
+    return checked_signs
+
+
+@contextlib.contextmanager
+def late_progress(label: str, verbose: bool) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told (done, all) and shows it, once two seconds have passed."""
+    bar, start = ProgressBar(1, label) if verbose else None, time.monotonic()
+
+    def on_progress(done: int, total: int) -> None:
+        if bar is not None and time.monotonic() - start > _BAR_AFTER:
+            bar.on_train_begin()  # a bar that is shown already stays as it is
+            bar.on_steps(done, total)
+
+    try:
+        yield on_progress
+    finally:
+        if bar is not None:
+            bar.close()
