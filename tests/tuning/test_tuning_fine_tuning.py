@@ -9,11 +9,14 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from keras_tuner import HyperParameters
 
 import tuning
 import zoo
 from tuning import runs
 from tuning.fine_tuning import FineTuner
+from tuning.space_runs import SpaceRunner
+from tuning.task import Setting
 from zoo.errors import UsageError
 from zoo.training import state
 
@@ -130,6 +133,30 @@ def test_a_killed_one_goes_on_from_its_state(data, result, tmp_path, monkeypatch
     scores = result.table["fine_tuned"].tolist()
     assert found.table["fine_tuned"].tolist() == pytest.approx(scores, nan_ok=True, rel=1e-5)
     assert not (tmp_path / "fine_tuned" / "states").exists()
+
+
+@pytest.mark.parametrize("state", [None, b"PK damaged", b""], ids=["none", "damaged", "empty"])
+def test_without_a_sound_state_it_begins_with_what_was_searched(data, tmp_path, state):
+    if state is not None:
+        (tmp_path / "state.npz").write_bytes(state)
+    space = tuning.space("softmax", (8, 8, 3), 3, values={"learning_rate": [1e-9]}, recipe=RECIPE)
+    searched = [np.ones((192, 3), np.float32), np.zeros(3, np.float32)]
+    runner = SpaceRunner(Setting(space, data, RECIPE, "val_loss", "min"), initial_weights=lambda hp, run: searched)
+    hp = HyperParameters()
+    space.choose(hp)
+    run = runs.Run(
+        number=0,
+        data=data,
+        seed=0,
+        epochs=1,
+        state=tmp_path / "state.npz",
+        parent_state=None,
+        keep_state=False,
+        on_epochs=lambda done, score: None,
+    )
+    kernel, _ = runner.run(hp, run, 0).make_model().get_weights()
+    runner.close()
+    np.testing.assert_allclose(kernel, 1, atol=1e-6)
 
 
 def test_folds_tell_what_it_adds(data, tmp_path):

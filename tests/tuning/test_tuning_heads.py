@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+
+import keras
 import numpy as np
 import pytest
 
@@ -80,6 +83,7 @@ NOT_ON_FEATURES = {
     "all learns": ({}, {"trainable": "all"}),
     "who learns is searched": ({"trainable": ["head", "all"]}, {}),
     "augmented": ({}, {"augment": "flip"}),
+    "random backbones": ({"seed": [0, 1]}, {}),
     "named sets with backbones": ({"kind": {"a": {"image_size": 8}, "b": {"image_size": 12}}}, {}),
 }
 
@@ -91,6 +95,32 @@ def test_trials_that_differ_before_the_head_are_trained_whole(data, case):
     fields = {"epochs": 1, **recipe}
     space = tuning.space("transfer", (8, 8, 3), 3, values={**kept, **values}, recipe=zoo.Recipe(**fields))
     assert find_heads(space, data, repeats=1, verbose=False) is None
+
+
+def test_repeats_have_random_backbones_of_their_own(data):
+    space = tuning.space("transfer", (8, 8, 3), 3, values=VALUES, recipe=RECIPE)
+    assert find_heads(space, data, repeats=2, verbose=False) is None
+
+
+# what a backbone ends in -> shape of the features; `None` where the heads would lack a dropout of the backbone
+ENDS = {
+    "features": ([], (3,)),
+    "dropout": ([keras.layers.Dropout(0.5)], None),
+    "dropout and dense": ([keras.layers.Dropout(0.5), keras.layers.Dense(6, activation="relu")], (6,)),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_bare_heads_are_searched_where_nothing_of_the_backbone_is_behind_the_cut(data, monkeypatch, case):
+    layers, expected = ENDS[case]
+    own = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3), keras.layers.GlobalAveragePooling2D()])
+    for layer in layers:
+        own.add(layer)
+    space = tuning.space("transfer", (8, 8, 3), 3, values={"l2": [0.0, 0.1]}, recipe=RECIPE)
+    build = functools.partial(zoo.build, "transfer", (8, 8, 3), 3, backbone=own)
+    monkeypatch.setattr(space, "build_model", lambda options, seed: build(seed=seed, **options))
+    heads = find_heads(space, data, repeats=1, verbose=False)
+    assert (None if heads is None else heads.data.input_shape) == expected
 
 
 def test_other_models_have_no_heads(data):

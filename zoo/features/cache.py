@@ -73,6 +73,8 @@ def _from_file(
     if found is None:
         _make_room(folder.parent, size)
         partial = folder.with_suffix(".partial")
+        if partial.is_file():
+            partial.unlink()
         with DirectoryLock(partial):
             found = _read(folder, shape, dtype)  # another process may have made it meanwhile
             if found is None:
@@ -136,7 +138,7 @@ def _compute(partial: Path, size: int, shape: Sequence[int], dtype: np.dtype, fi
 
 def _begun(partial: Path, shape: Sequence[int], dtype: np.dtype) -> tuple[np.memmap | None, int]:
     """The array that a killed process left, if it said how far it came, and how many rows are done."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):
         rows = int(json.loads((partial / _DONE).read_text(encoding="utf-8"))["rows"])
         np.load(
             partial / _ARRAY, mmap_mode="r", allow_pickle=False

@@ -120,7 +120,9 @@ def _is_the_same_in_training(layer: keras.layers.Layer | keras.Operation) -> boo
     if is_ours and isinstance(layer, (*_QUIET_WHEN_FROZEN, *_SAME)):
         return True
     if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
-        return all(_is_the_same_in_training(inner) for inner in layer.layers)
+        graph = layer._functional if isinstance(layer, keras.Sequential) else layer
+        nodes = [node for of_depth in getattr(graph, "_nodes_by_depth", {}).values() for node in of_depth]
+        return all(map(_is_the_same_in_training, layer.layers)) and not any(map(_is_forced_to_train, nodes))
     if isinstance(layer, keras.layers.TimeDistributed):
         return _is_the_same_in_training(layer.layer)
     function = layer.function if isinstance(layer, keras.layers.Lambda) else layer.call
@@ -128,5 +130,6 @@ def _is_the_same_in_training(layer: keras.layers.Layer | keras.Operation) -> boo
 
 
 def _is_forced_to_train(node: Any) -> bool:
-    """Whether a layer was called with `training=True`."""
-    return node.arguments is not None and node.arguments.kwargs.get("training") is True
+    """Whether a layer was called with `training=True`, which is the default of some that do not care."""
+    is_forced = node.arguments is not None and node.arguments.kwargs.get("training") is True
+    return is_forced and not isinstance(node.operation, _SAME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -151,19 +152,19 @@ def _network_sha256(network: keras.Model) -> str | None:
 
     `None` where the configuration does not tell all: a layer or a function of a user, whose code may change.
     """
-    operations = [node.operation for node in _nodes(network)]
-    if not all(type(operation).__module__.split(".")[0] in ("keras", "zoo") for operation in operations):
+    layers = network._flatten_layers()
+    operations = [*layers, *(node.operation for node in _nodes(network))]
+    functions = [value for layer in layers for value in vars(layer).values() if inspect.isfunction(value)]
+    modules = [*(type(operation).__module__ for operation in operations), *(f.__module__ for f in functions)]
+    if not all(module.split(".")[0] in ("keras", "zoo") for module in modules):
         return None
     try:
-        config = keras.saving.serialize_keras_object(network)
-        text = json.dumps(config, sort_keys=True)
+        text = json.dumps(keras.saving.serialize_keras_object(network))
     except Exception:  # something that Keras cannot describe
-        return None
-    if '"__lambda__"' in text or '"class_name": "function"' in text:
         return None
     names = dict.fromkeys([network.name, *(operation.name for operation in operations)])
     places = {name: f"#{place}" for place, name in enumerate(names)}  # some names are counted through a process
-    digest = hashlib.sha256(json.dumps(_renamed(config, places), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(_renamed(json.loads(text), places), sort_keys=True).encode())
     for array in network.get_weights():
         digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

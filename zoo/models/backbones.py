@@ -124,6 +124,8 @@ def _pooled(model: keras.Model) -> keras.Model:
         return model
     if len(model.output_shape) != 4:
         raise UsageError(f"a backbone gives features or maps. Received: {model.name!r} with {model.output_shape}")
-    name = "backbone_pool" if "pool" in {layer.name for layer in model.layers} else "pool"
+    name, taken = "pool", {layer.name for layer in model.layers}
+    while name in taken:
+        name = f"backbone_{name}"
     x = keras.layers.GlobalAveragePooling2D(dtype=model.outputs[0].dtype, name=name)(model.outputs[0])
     return keras.Model(model.inputs[0], x, name=model.name)

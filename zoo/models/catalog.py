@@ -105,16 +105,8 @@ def _recorded(name: str, value: Any) -> Any:
     digest = hashlib.sha256()
     for array in value.get_weights():
         digest.update(f"{array.shape} {array.dtype}".encode() + array.tobytes())
-    return {"name": value.name, "weights_sha256": digest.hexdigest(), "keras": _described(value)}
-
-
-def _described(model: Any) -> Any:
-    import keras
-
-    try:
-        return keras.saving.serialize_keras_object(model)
-    except Exception:  # a layer without get_config
-        return None
+    kinds = [type(layer).__name__ for layer in value.layers]  # without names: some are counted through a process
+    return {"layers": kinds, "weights_sha256": digest.hexdigest()}
 
 
 def _lasting(weights: str | os.PathLike[str] | None) -> str | None:

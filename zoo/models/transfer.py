@@ -176,12 +176,15 @@ def _as_backbone_takes(inputs: keras.KerasTensor, features: keras.Model, dtype: 
 def _on_backbone(features: keras.Model, x: keras.KerasTensor) -> keras.KerasTensor:
     """Copies of the layers of `features`, applied to `x`, with their weights."""
     copies: dict[str, keras.layers.Layer] = {}
+    taken = {layer.name for layer in features.layers}
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.name not in copies:
-            config = layer.get_config()
-            if layer.name.startswith(HEAD) or layer.name in _NAMES_OF_OURS:
-                config["name"] = f"backbone_{layer.name}"
+            name = layer.name
+            while name.startswith(HEAD) or name in _NAMES_OF_OURS or (name != layer.name and name in taken):
+                name = f"backbone_{name}"
+            taken.add(name)
+            config = layer.get_config() | {"name": name}
             copies[layer.name] = fuse_layer(type(layer).from_config(config))
         return copies[layer.name]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -204,20 +204,24 @@ def _fitted_through(model: keras.Model, computed: keras.Model) -> Iterator[None]
     def exchange() -> None:
         model.get_metrics_result, model.reset_metrics = computed.get_metrics_result, computed.reset_metrics
 
-    def evaluate(*args: Any, **kwargs: Any) -> Any:
-        """Of a user's callback: measures the whole model."""
-        del model.get_metrics_result, model.reset_metrics  # the methods of the class are back
-        try:
-            return type(model).evaluate(model, *args, **kwargs)
-        finally:
-            exchange()
+    def measuring(name: str) -> Callable[..., Any]:
+        """A method for a user's callback, which measures the whole model."""
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            del model.get_metrics_result, model.reset_metrics  # the methods of the class are back
+            try:
+                return getattr(type(model), name)(model, *args, **kwargs)
+            finally:
+                exchange()
+
+        return method
 
     exchange()
-    model.evaluate = evaluate
+    model.evaluate, model.test_on_batch = measuring("evaluate"), measuring("test_on_batch")
     try:
         yield
     finally:
-        del model.get_metrics_result, model.reset_metrics, model.evaluate
+        del model.get_metrics_result, model.reset_metrics, model.evaluate, model.test_on_batch
         model.train_function = None
 
 

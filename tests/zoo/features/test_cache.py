@@ -95,6 +95,77 @@ def test_a_killed_computation_is_gone_on_with(monkeypatch):
     assert fill.rows == 20
 
 
+@pytest.fixture
+def begun(folder):
+    """What a killed computation left: 20 rows of zeros, which are wrong."""
+    partial = folder / f"{KEY}.partial"
+    partial.mkdir(parents=True)
+    np.save(partial / "features.npy", np.zeros((50, 3), "float32"))
+    (partial / "done.json").write_text('{"rows": 20}')
+    return partial
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", "\xff", '{"rows": null}', '{"rows": 51}', '{"rows": -1}'])
+def test_a_partial_array_that_does_not_say_how_far_it_is_is_begun_again(begun, text):
+    (begun / "done.json").write_bytes(text.encode("latin-1"))
+    fill = Filled()
+    np.testing.assert_array_equal(stored(fill).array, EXPECTED)
+    assert fill.rows == 50
+    assert not begun.exists()
+
+
+@pytest.mark.parametrize("size", [0, 50, 300])
+def test_a_partial_array_that_is_too_short_is_begun_again(begun, size):
+    os.truncate(begun / "features.npy", size)
+    np.testing.assert_array_equal(stored(Filled()).array, EXPECTED)
+
+
+def test_what_another_process_made_meanwhile_is_used(folder, monkeypatch):
+    make_room = cache._make_room
+
+    def meanwhile(*args):
+        monkeypatch.setattr(cache, "_make_room", make_room)
+        stored(Filled())
+
+    monkeypatch.setattr(cache, "_make_room", meanwhile)
+    fill = Filled()
+    np.testing.assert_array_equal(stored(fill).array, EXPECTED)
+    assert fill.rows == 0
+    assert [f.name for f in folder.iterdir()] == [KEY]
+
+
+def test_what_is_wrong_with_the_examples_is_told_at_once():
+    calls = []
+
+    def fill(array, first, on_rows):
+        calls.append(first)
+        raise FileNotFoundError("photo 7 is gone")
+
+    with pytest.raises(FileNotFoundError, match="photo 7 is gone"):
+        stored(fill)
+    assert calls == [0]
+
+
+def test_an_entry_that_is_a_file_is_replaced(folder):
+    folder.mkdir()
+    (folder / KEY).write_text("no folder")
+    for rows in (50, 0):
+        fill = Filled()
+        np.testing.assert_array_equal(stored(fill).array, EXPECTED)
+        assert fill.rows == rows
+
+
+def test_the_folder_of_another_user_is_read(monkeypatch):
+    def refuse(path):
+        raise PermissionError(path)
+
+    stored(Filled())
+    monkeypatch.setattr(os, "utime", refuse)
+    fill = Filled()
+    np.testing.assert_array_equal(stored(fill).array, EXPECTED)
+    assert fill.rows == 0
+
+
 def test_what_another_process_computes_is_computed_in_memory(folder):
     with DirectoryLock(folder / f"{KEY}.partial"):
         np.testing.assert_array_equal(stored(Filled()).array, EXPECTED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import zoo.startup
 
 # isort: split
@@ -59,7 +61,7 @@ def test_the_parts_compute_what_the_model_computes(model, trainable):
     set_trainable(model, "all")
 
 
-def chain(*layers: keras.layers.Layer) -> keras.Model:
+def chain(*layers: Callable[..., keras.KerasTensor]) -> keras.Model:
     inputs = keras.Input((6, 6, 3))
     x = inputs
     for layer in layers:
@@ -89,6 +91,64 @@ def test_what_trains_differently_is_not_frozen(case):
     layers, expected = CHAINS[case]
     copies = [type(layer).from_config(layer.get_config()) for layer in layers]
     assert cut_of(chain(*copies), "head") == expected
+
+
+class OwnDropout(keras.layers.Dropout):
+    def call(self, inputs, training=False):
+        return super().call(inputs, training=training)
+
+
+class OwnDense(keras.layers.Dense):
+    def call(self, inputs, training=None):
+        return super().call(inputs) * (2.0 if training else 1.0)
+
+
+def inner(*layers: keras.layers.Layer) -> keras.Model:
+    return keras.Sequential([keras.Input((6, 6, 3)), *layers], name="inner")
+
+
+def forced_inside() -> keras.Model:
+    inputs = keras.Input((6, 6, 3))
+    return keras.Model(inputs, keras.layers.Dropout(0.5)(frozen("a")(inputs), training=True), name="inner")
+
+
+def attended(x: keras.KerasTensor) -> keras.KerasTensor:
+    x = keras.layers.Reshape((36, 3))(x)
+    return keras.layers.MultiHeadAttention(1, 2, dropout=0.5, name="b")(x, x)
+
+
+# what makes the layers, each called with the output of the one before -> where the cut is
+WITH_TRAINING = {
+    "dense": (lambda: [frozen("a"), keras.layers.Dense(2, name="b")], "b"),
+    "a model with dense": (lambda: [inner(frozen("a"), keras.layers.Dense(2))], "inner"),
+    "resizing": (lambda: [keras.layers.Resizing(5, 5), frozen("b")], "b"),
+    "time distributed": (lambda: [keras.layers.TimeDistributed(keras.layers.Dense(2), name="b")], "b"),
+    "attention": (lambda: [attended], "b"),
+    "a function": (lambda: [frozen("a"), keras.layers.Lambda(lambda x: 2 * x), frozen("b")], "b"),
+    "a function of training": (
+        lambda: [frozen("a"), keras.layers.Lambda(lambda x, training=None: x), frozen("b")],
+        "a",
+    ),
+    "forced dropout": (
+        lambda: [frozen("a"), lambda x: keras.layers.Dropout(0.5)(x, training=True), frozen("b")],
+        "a",
+    ),
+    "forced normalisation": (
+        lambda: [frozen("a"), lambda x: keras.layers.BatchNormalization()(x, training=True), frozen("b")],
+        "a",
+    ),
+    "a forced model": (lambda: [lambda x: inner(keras.layers.Dropout(0.5), frozen("a"))(x, training=True)], None),
+    "forced dropout in a model": (lambda: [forced_inside(), frozen("b")], None),
+    "a dropout of a user": (lambda: [frozen("a"), OwnDropout(0.5), frozen("b")], "a"),
+    "a dense layer of a user": (lambda: [frozen("a"), OwnDense(2), frozen("b")], "a"),
+    "a dense layer of a user in a model": (lambda: [inner(frozen("a"), OwnDense(2))], None),
+}
+
+
+@pytest.mark.parametrize("case", WITH_TRAINING)
+def test_layers_that_take_training_are_told_apart(case):
+    layers, expected = WITH_TRAINING[case]
+    assert cut_of(chain(*layers()), "head") == expected
 
 
 def test_a_model_of_which_nothing_or_all_learns_has_no_cut():

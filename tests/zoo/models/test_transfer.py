@@ -25,15 +25,17 @@ def features(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer("predictions").input)
 
 
-def own_backbone(channels: int = 3, *, classifier: bool = False, maps: bool = False) -> keras.Model:
-    inputs = keras.Input((8, 8, channels))
-    x = keras.layers.Conv2D(4, 3, activation="relu", name="own_conv")(inputs)
+def own_backbone(
+    channels: int = 3, *, classifier: bool = False, maps: bool = False, inputs: str | None = None
+) -> keras.Model:
+    images = keras.Input((8, 8, channels), name=inputs)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="own_conv")(images)
     x = keras.layers.BatchNormalization(name="own_normalization")(x)
     if not maps:
         x = keras.layers.Flatten(name="own_flatten")(x)
     if classifier:
         x = keras.layers.Dense(7, activation="softmax", name="own_predictions")(x)
-    model = keras.Model(inputs, x, name="own")
+    model = keras.Model(images, x, name="own")
     random = np.random.default_rng(1)
     model.set_weights([random.uniform(0.5, 1.5, w.shape) for w in model.get_weights()])
     return model
@@ -120,12 +122,88 @@ def test_a_classifier_inside_another_model_is_refused():
         zoo.build("transfer", (8, 8, 3), 3, backbone=outer)
 
 
-def test_an_adapted_normalisation_is_copied_with_what_it_learned():
+def own_classifier(kind: str) -> keras.Model:
+    x = inputs = keras.Input((8, 8, 3))
+    if kind == "convolutions":
+        x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 1)(keras.layers.Conv2D(3, 3)(x)))
+    else:
+        x = keras.layers.Flatten()(x)
+        x = keras.layers.Add()([keras.layers.Dense(5)(x), keras.layers.Dense(5)(x)])
+    return keras.Model(inputs, keras.layers.Softmax()(x))
+
+
+@pytest.mark.timeout(20)  # the first one hung once
+@pytest.mark.parametrize("kind", ["convolutions", "a sum"])
+def test_a_classifier_without_one_dense_layer_is_refused(kind):
+    with pytest.raises(UsageError, match="ends in a classifier, and not in a Dense layer") as error:
+        zoo.build("transfer", (8, 8, 3), 3, backbone=own_classifier(kind))
+    assert "\n" not in str(error.value)
+
+
+def test_a_classifier_that_two_models_share_is_left_out_of_each():
+    shared, models = keras.layers.Dense(5), []
+    for scale in (1.0, 2.0):
+        inputs = keras.Input((8, 8, 3))
+        x = keras.layers.Flatten()(keras.layers.Rescaling(scale)(inputs))
+        models.append(keras.Model(inputs, keras.layers.Softmax()(shared(x))))
+    x = images(8, 8, 3)
+    for scale, own in zip((1.0, 2.0), models, strict=True):
+        model = zoo.build("transfer", (8, 8, 3), 3, backbone=own)
+        np.testing.assert_allclose(features(model)(x), scale * x.reshape(4, -1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pool", "inputs", "rgb", "predictions", "head_dense1", "head_dropout"])
+def test_layers_of_a_backbone_may_be_named_like_ours(name):
+    inputs = keras.Input((8, 8, 3))
+    own = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu", name=name)(inputs), name="own")
+    model = zoo.build("transfer", (8, 8, 1), 3, backbone=own, units=5, dropout=0.1)
+    assert {layer.split("_")[0] for layer in trainable_names(model, "head")} == {"head", "predictions"}
+    assert len(trainable_names(model, "backbone")) == 1
+    x = images(8, 8, 1)
+    found = keras.Model(model.input, model.get_layer("head_dropout1").input)(x)
+    expected = np.asarray(own(np.repeat(x, 3, axis=-1))).mean(axis=(1, 2))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_model_of_ones_own_is_no_part_of_the_model():
+    own = own_backbone()
+    before = own.get_weights()
+    model = zoo.build("transfer", (8, 8, 3), 3, backbone=own)
+    assert len(model.weights) == len(own.weights) + 2
+    assert own not in list(model._flatten_layers())
+    recipe = zoo.Recipe(epochs=2, batch_size=2, trainable="all", optimizer="adamw", weight_decay=0.5, learning_rate=0.1)
+    zoo.train(model, (images(8, 8, 3), np.array([0, 1, 2, 0])), recipe, verbose=False)
+    for weight, old in zip(own.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+@pytest.mark.parametrize("inputs", ["own_inputs", None], ids=["named", "unnamed"])
+def test_a_run_on_a_model_of_ones_own_knows_its_weights(tmp_path, inputs):
+    def train(own: keras.Model) -> tuple[keras.Model, zoo.TrainingRun]:
+        model = zoo.build("transfer", (8, 8, 3), 3, backbone=own)
+        recipe = zoo.Recipe(epochs=1, trainable="head")
+        return model, zoo.train(model, data, recipe, output_dir=tmp_path / "run", verbose=False)
+
+    data = images(8, 8, 3), np.array([0, 1, 2, 0])
+    first, run = train(own_backbone(inputs=inputs))
+    again, loaded = train(own_backbone(inputs=inputs))
+    assert loaded.metrics == run.metrics
+    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    other = own_backbone(inputs=inputs)
+    other.get_layer("own_conv").bias.assign(np.full(4, 2.0))
+    with pytest.raises(UsageError, match="holds another run"):
+        train(other)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_adapted_normalisation_is_copied_with_what_it_learned(nested):
     x = images(8, 8, 3)
     normalization = keras.layers.Normalization(name="own_normalization")
     normalization.adapt(5 * x + 2)
     inputs = keras.Input((8, 8, 3))
-    own = keras.Model(inputs, keras.layers.Flatten()(normalization(inputs)))
+    normalized = keras.Sequential([normalization])(inputs) if nested else normalization(inputs)
+    own = keras.Model(inputs, keras.layers.Flatten()(normalized))
     model = zoo.build("transfer", (8, 8, 3), 3, backbone=own)
     np.testing.assert_allclose(features(model)(x), own(x), rtol=1e-6)
     assert np.abs(own(x) - x.reshape(4, -1)).max() > 1

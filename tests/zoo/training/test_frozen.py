@@ -196,3 +196,98 @@ def test_a_dataset_of_ones_own_is_computed_in_every_step(data, monkeypatch, tmp_
     assert run.metrics["loss"] < run.history["loss"].iloc[0]
     assert not (tmp_path / "features").exists()
     np.testing.assert_array_equal(model.get_layer("conv1").kernel, before)
+
+
+class Scaled(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return 3.0 * super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+
+
+class Dimmed(keras.Model):
+    def call(self, inputs, training=None, mask=None):
+        return super().call(0.5 * inputs, training=training)
+
+
+def small(kind: type[keras.Model] = keras.Model, size: int | None = 8) -> keras.Model:
+    """Two convolutions and a classifier, always with the same weights."""
+    inputs = keras.Input((size, size, 3))
+    x = keras.layers.Conv2D(3, 3, activation="relu", name="a")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, name="b")(x))
+    model = kind(inputs, keras.layers.Dense(3, activation="softmax", name="predictions")(x))
+    random = np.random.default_rng(1)
+    model.set_weights([random.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    return model
+
+
+SGD = {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 16, "epochs": 2}
+
+
+def test_a_callback_may_measure_the_whole_model(data):
+    class Measures(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            found.append(self.model.evaluate(data.validation.batches(12), verbose=0, return_dict=True))
+
+    found = []
+    recipe = zoo.Recipe(**SGD, trainable="head")
+    history = zoo.train(small(), data, recipe, callbacks=[Measures()], verbose=False).history
+    expected = history[["val_loss", "val_accuracy"]].to_numpy()
+    np.testing.assert_allclose([(m["loss"], m["accuracy"]) for m in found], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [Scaled, Dimmed])
+def test_a_class_of_ones_own_is_trained_as_by_keras(kind):
+    random = np.random.default_rng(0)
+    inputs, labels = random.random((30, 8, 8, 3)).astype("float32"), np.arange(30) % 3
+    ours, plain = small(kind), small(kind)
+    recipe = zoo.Recipe(**SGD, shuffle=False, trainable="head")
+    splits = zoo.DataSplits.from_arrays((inputs, labels), validation=None)
+    zoo.train(ours, splits, recipe, verbose=False)
+    for name in "ab":
+        plain.get_layer(name).trainable = False
+    plain.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    plain.fit(inputs, labels, batch_size=16, epochs=2, shuffle=False, verbose=0)
+    for a, b in zip(ours.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_statistics_are_learned_inside_a_model_too(data):
+    means = []
+    for nested in (False, True):
+        normalization = keras.layers.BatchNormalization(center=False, scale=False)
+        convolution = keras.layers.Conv2D(3, 3, trainable=False, kernel_initializer="ones")
+        inputs = keras.Input((8, 8, 3))
+        x = keras.Sequential([normalization])(inputs) if nested else normalization(inputs)
+        x = keras.layers.GlobalAveragePooling2D()(convolution(x))
+        model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+        zoo.train(model, data, zoo.Recipe(**SGD), verbose=False)
+        means.append(normalization.moving_mean.numpy())
+    assert np.abs(means[0]).min() > 0
+    np.testing.assert_allclose(means[1], means[0], rtol=1e-5)
+
+
+def test_images_may_have_any_size(data):
+    """What would be kept has no fixed size: maps."""
+    fixed, open_ = small(), small(size=None)
+    for model in (fixed, open_):
+        zoo.train(model, data, zoo.Recipe(**SGD, trainable=("b", "predictions")), verbose=False)
+    for a, b in zip(fixed.get_weights(), open_.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_that_was_frozen_as_a_whole_learns_again(data):
+    model, before = small(), small().get_weights()
+    model.trainable = False
+    run = zoo.train(model, data, zoo.Recipe(**SGD, trainable="all"), verbose=False)
+    assert run.phases == [{"trainable": model.count_params(), "frozen": 0}]
+    assert not any(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
+
+
+def test_a_group_without_layers_is_refused(data):
+    with pytest.raises(UsageError, match="trainable='backbone' leaves nothing to learn: softmax has predictions"):
+        zoo.train(zoo.build("softmax", (8, 8, 3), 3), data, zoo.Recipe(trainable="backbone"), verbose=False)
+
+
+def test_class_weights_may_be_an_array():
+    recipe = zoo.Recipe(class_weight=np.array([1.0, 2.0]))
+    assert recipe == zoo.Recipe(class_weight=(1.0, 2.0))
+    assert json.loads(json.dumps(recipe.as_config()))["class_weight"] == [1.0, 2.0]
