@@ -18,6 +18,7 @@ ALLOWED = {
     "zoo.features": {"zoo.data", "zoo.models"},
     "zoo.training": {"zoo.data", "zoo.models", "zoo.features"},
     "zoo.evaluation": {"zoo.data", "zoo.models", "zoo.training"},
+    "zoo.inspection": {"zoo.data", "zoo.models", "zoo.training"},
     "zoo.reporting": {"zoo.training", "zoo.evaluation"},
     "zoo.exporting": {"zoo.data", "zoo.models", "zoo.training", "zoo.evaluation"},
     "tuning": {

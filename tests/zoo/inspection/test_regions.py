@@ -1,0 +1,71 @@
+"""Decision regions against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from inspected_models import cnn, images, nested, unchanged
+
+import zoo
+from zoo.errors import UsageError
+from zoo.inspection import decision_plane, decision_regions, plot_decision_regions
+
+
+@pytest.mark.parametrize("activation", ["softmax", None])
+def test_regions_of_a_linear_model(activation):
+    model = zoo.build("softmax", (2,), 3, classifier_activation=activation)
+    weights = [np.array([[3.0, 1.0, -3.0], [1.0, 3.0, 1.5]]), np.array([1.0, 2.0, 2.0])]
+    model.set_weights(weights)
+    with unchanged(model):
+        found = decision_regions(model, bounds=(-2, 2, -1, 1), resolution=21)
+    np.testing.assert_allclose(found.x[[0, -1]], [-2, 2])
+    np.testing.assert_allclose(found.y[[0, -1]], [-1, 1])
+    logits = np.array([found.x[3], found.y[16]]) @ weights[0] + weights[1]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(found.probabilities[16, 3], expected, rtol=1e-5)
+    assert found.classes[16, 3] == expected.argmax()
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_one_unit_gives_two_classes(activation):
+    model = zoo.build("logistic", (2,), 2, classifier_activation=activation)
+    model.set_weights([np.array([[1.0], [0.0]]), np.array([0.0])])
+    found = decision_regions(model, np.array([[-1.0, -1.0], [1.0, 1.0]]), resolution=11)
+    assert found.probabilities.shape == (11, 11, 2)
+    np.testing.assert_allclose(found.probabilities[..., 1], np.broadcast_to(1 / (1 + np.exp(-found.x)), (11, 11)), 1e-5)
+    assert found.x[0] < -1 < 1 < found.x[-1]
+
+
+@pytest.mark.parametrize("make", [cnn, nested])
+def test_the_plane_goes_through_its_images(make):
+    model, examples = make(), images(3)
+    with unchanged(model):
+        found = decision_plane(model, examples, bounds=(0, 1, 0, 1), resolution=3)
+    corners = found.probabilities[[0, 0, 2], [0, 2, 0]]
+    np.testing.assert_allclose(corners, model.predict(examples, verbose=0), rtol=1e-4)
+    middle = model.predict(examples[:1] / 2 + examples[1:2] / 2, verbose=0)[0]
+    np.testing.assert_allclose(found.probabilities[0, 1], middle, rtol=1e-4)
+
+
+def test_refuses():
+    with pytest.raises(UsageError, match="three examples"):
+        decision_plane(cnn(), images(2))
+    with pytest.raises(UsageError, match="give points"):
+        decision_regions(zoo.build("softmax", (2,), 3))
+    with pytest.raises(UsageError, match="takes batches of inputs"):
+        decision_regions(cnn(), np.zeros((3, 2)))
+
+
+def test_draws():
+    points = np.random.default_rng(0).normal(size=(9, 2))
+    plane = plot_decision_regions(
+        decision_regions(zoo.build("softmax", (2,), 3), points, resolution=20),
+        labels=np.arange(9) % 3,
+        class_names="abc",
+    )
+    assert (plane.axes[0].get_xlabel(), plane.axes[0].get_ylabel()) == ("x1", "x2")
+    assert [t.get_text() for t in plane.axes[0].get_legend().get_texts()] == ["a", "b", "c"]
+    through = plot_decision_regions(decision_plane(cnn(), images(3), resolution=5)).axes[0]
+    assert through.get_xlabel().startswith("u:")
+    assert through.get_title()
+    assert len(through.child_axes) == 3
