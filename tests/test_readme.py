@@ -19,13 +19,15 @@ README = (ROOT / "README.md").read_text()
 def test_the_python_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names = {}
     for block in blocks:
         if "photos" not in block:
             exec(compile(block, "README.md", "exec"), names)
     assert names["score"].accuracy > 0.9
     assert len(names["result"].table) == 4
+    assert names["fooled"].median > 0
+    assert {"maps.png", "robustness.png"} <= {f.name for f in tmp_path.iterdir()}
     assert {"report.html", "export", "model.keras"} <= {f.name for f in (tmp_path / "runs" / "cnn").iterdir()}
 
 

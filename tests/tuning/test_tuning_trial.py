@@ -112,7 +112,7 @@ def test_a_model_is_traced_once_a_structure(digits, stacked):
     assert (runner.traces, runner.signatures) == (2, 2)
     assert without_time(outcomes[0]) == without_time(outcomes[-1])
     other = TrialRunner(setting)  # as if it had been the first, or after others: here each has another place
-    for i in (2, 4, 6, 1, 3, 5):
+    for i in (2, 4, 1):
         again = run_trial(setting, task_for(setting, i, values={**RATES, **changes[i]}), runner=other)
         assert without_time(again) == without_time(outcomes[i])
     assert len({outcome.metrics["val_loss"] for outcome in outcomes}) == len(changes) - 1
@@ -259,14 +259,13 @@ def test_values_that_no_model_takes(digits, stacked):
     assert outcome.reason.startswith("UsageError: dropout must be at least 0 and below 1")
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_users_model_is_paused_with_its_optimizer(digits, tmp_path, optimizer):
+def test_a_users_model_is_paused_with_its_optimizer(digits, tmp_path):
     def build(hp):
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dropout(0.2)])
         model.add(keras.layers.Dense(10, activation="softmax"))
         hp.Float("rate", 0.01, 0.1)
-        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
     setting = setting_for(build, digits)

@@ -136,7 +136,7 @@ def two_classes():
 
 
 @settings(
-    max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )  # shrinking takes minutes
 @given(group=groups())
 def test_every_member_equals_its_solo_run(digits, two_classes, tmp_path_factory, group):
@@ -163,14 +163,14 @@ def test_in_float32_over_100_steps(digits, tmp_path, model, optimizer, momentum,
     steps = -(-len(digits.train) // 16)
     epochs = -(-100 // steps)
     setting = setting_for(model, digits, recipe, dtype="float32", **fixed)
-    rates = [RATES[optimizer] * share for share in (1.0, 0.5, 0.1)]
+    rates = [RATES[optimizer] * share for share in (1.0, 0.1)]
     members = [{**values, "learning_rate": rate, "epochs": epochs} for rate in rates]
     members += [{**members[0], "l2": 0.0, "epochs": 2}, {**members[0], "learning_rate": 1e30}]  # stopped; diverged
-    together = run_all(setting, members[:4], tmp_path / "a", together=True)
+    together = run_all(setting, members[:3], tmp_path / "a", together=True)
     tasks = tasks_for(setting, members, tmp_path / "b")
     with_diverged = TrialRunner(setting).run(tasks)
-    assert [outcome.status for outcome in with_diverged] == ["completed"] * 4 + ["failed"]
-    assert [o.metrics for o in with_diverged[:4]] == [o.metrics for o in together[0]]
+    assert [outcome.status for outcome in with_diverged] == ["completed"] * 3 + ["failed"]
+    assert [o.metrics for o in with_diverged[:3]] == [o.metrics for o in together[0]]
     for member, outcome, state in zip(members, *together, strict=False):
         options = {name: member[name] for name in values} | {name: value[0] for name, value in fixed.items()}
         own = dataclasses.replace(recipe, learning_rate=member["learning_rate"], epochs=member["epochs"])

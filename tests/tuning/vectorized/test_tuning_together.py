@@ -67,7 +67,7 @@ def plain(result):
             {"values": {"dropout": [0.0, 0.1], "l2": [0.0, 1e-4, 2e-4, 3e-4]}},
             [4, 4],
         ),  # no dropout: another structure
-        ("mlp", {"values": {"units": [4, 8, 9], "dropout": [0.1, 0.2]}}, [0] * 6),  # too few of each
+        ("mlp", {"values": {"units": [4, 8], "dropout": [0.1, 0.2]}}, [0] * 4),  # too few of each
         ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "halving", "max_epochs": 9}, [9, 0, 0, 0, 0]),
         ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "genetic", "max_trials": 12}, [10, 0, 0]),
         ("softmax", {"values": GRID, "folds": 2, "repeats": 2, "max_trials": 3}, [3]),

@@ -405,7 +405,7 @@ def test_a_stream_that_is_shorter_than_its_split_is_an_error():
 def test_the_order_of_a_stream_is_a_function_of_seed_and_pass(monkeypatch):
     monkeypatch.setattr(streaming, "_SHUFFLE_BUFFER", 10)
     orders = []
-    for global_seed in (None, 1, 2):
+    for global_seed in (None, 1):
         if global_seed is not None:
             tf.random.set_seed(global_seed)
         for stream in (RepeatableStream, lambda read: read):
@@ -414,8 +414,8 @@ def test_the_order_of_a_stream_is_a_function_of_seed_and_pass(monkeypatch):
     assert all(passes == orders[0] for passes in orders)  # cached or not, whatever the global seed
     assert len({tuple(numbers) for numbers in orders[0]}) == 3
     assert max(abs(place - number) for place, number in enumerate(orders[0][0])) > 5
-    others = {tuple(order(Source().split.batches(6, shuffle=True, seed=seed))) for seed in range(5)}
-    assert len(others) == 5
+    others = {tuple(order(Source().split.batches(6, shuffle=True, seed=seed))) for seed in range(3)}
+    assert len(others) == 3
 
 
 def test_a_users_dataset_is_read_anew_in_every_pass():
@@ -486,14 +486,14 @@ def as_set(images):
 @PLACES
 def test_a_stream_takes_turns_at_the_shards_in_an_order_of_its_own(load_shards, put_in, place):
     put_in(place)
-    held, data = load_shards(in_memory=True), load_shards(in_memory=False)
+    held, data, again = (load_shards(in_memory=where) for where in (True, False, False))
     for name, size in (("train", 75), ("validation", 20), ("test", 100)):
         split, expected = getattr(data, name), one_pass(getattr(held, name).batches(8))
         batches = split.batches(8)
         first = one_pass(batches)
         assert len(split) == len(first[0]) == size
         assert_same(one_pass(batches), first)
-        assert_same(one_pass(getattr(load_shards(in_memory=False), name).batches(5)), first)
+        assert_same(one_pass(getattr(again, name).batches(5)), first)
         assert as_set(first[0]) == as_set(expected[0])
         np.testing.assert_array_equal(first[1], first[0].mean(axis=(1, 2, 3)) > 100 / 255)
         if name == "test":  # 16 of every file in turn, where memory has file after file
@@ -514,13 +514,14 @@ def test_streamed_mnist_has_the_digits_of_mnist_in_memory(put_in):
     if not tfds.builder("mnist").is_prepared():
         pytest.skip("mnist is not prepared under TFDS_DATA_DIR")
     put_in("disk")
-    options = {"limit": 3000, "validation": None}
+    options = {"limit": 500, "validation": None}
     held, split = (zoo.load_dataset("mnist", in_memory=where, **options).test for where in (True, False))
-    assert_same(one_pass(split.batches(256)), one_pass(held.batches(256)))
+    expected = one_pass(held.batches(256))
+    assert_same(one_pass(split.batches(256)), expected)
     assert cache_of(split).place == "disk"
     assert cache_of(split).unread() == 0
     shuffled = one_pass(split.batches(256, shuffle=True))
-    assert as_set(shuffled[0]) == as_set(one_pass(held.batches(256))[0])
+    assert as_set(shuffled[0]) == as_set(expected[0])
 
 
 # another process

@@ -123,13 +123,12 @@ def assert_same_weights(weights: list[np.ndarray], others: list[np.ndarray]):
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("mlp", {}),
-        ("mlp", {"batch_size": 4, "epochs": 1, "seed": 2**33}),
+        ("mlp", {"batch_size": 4, "seed": 2**33}),
         ("mlp", {"optimizer": "adamw", "learning_rate": 0.01, "momentum": 0.0, "augment": ("crop", "flip")}),
         ("cnn", {"drop_remainder": True, "optimizer": "nesterov", "shuffle": False}),
         ("resnet", {"augment": ("noise",), "weight_decay": 0.01, "schedule": "cosine"}),
     ],
-    ids=lambda value: "-".join(value) or "plain" if isinstance(value, dict) else value,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
 )
 def test_training_is_fit_of_a_stock_model_on_the_same_batches(digits, name, values):
     how = recipe(**values)
@@ -215,7 +214,7 @@ def test_what_a_train_step_of_ones_own_gives_is_in_the_history(blobs):
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"augment": ("crop", "noise")}, {"validate_every_steps": 4}], ids=["plain", "augmented", "validated"]
+    "values", [{"augment": ("crop", "noise")}, {"validate_every_steps": 4}], ids=["augmented", "validated"]
 )
 def test_an_epoch_in_many_calls_is_the_epoch_in_one(digits, monkeypatch, values):
     def trained(longest_call: float):
@@ -473,7 +472,7 @@ def test_bfloat16_is_as_accurate():
         train(model, data, how)
         return zoo.evaluate(model, data.test).accuracy
 
-    single, half = (np.mean([accuracy(dtype, s) for s in range(3)]) for dtype in ("float32", "mixed_bfloat16"))
+    single, half = (np.mean([accuracy(dtype, s) for s in range(2)]) for dtype in ("float32", "mixed_bfloat16"))
     assert single > 0.9
     assert abs(single - half) <= 0.03
 
@@ -637,7 +636,6 @@ def plain_fit():
 
 
 scenarios = {
-    "in-order": lambda: compared(units=8, how=recipe(shuffle=False)),
     "many-steps": lambda: compared(units=8, how=recipe(batch_size=4, shuffle=False, validate_every_steps=7)),
     "adam": lambda: compared(
         units=8, how=recipe(optimizer="adam", momentum=0.0, learning_rate=0.01, schedule="cosine", shuffle=False)
@@ -681,7 +679,6 @@ def on_devices(devices_process) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        ("in-order", 18),
         ("many-steps", 90),
         ("adam", 18),
         ("penalties", 18),
