@@ -16,6 +16,7 @@ from zoo.errors import UsageError
 from zoo.inspection.calling import Loss, loss_of, run
 
 _KINK = 1e-2  # a difference of the two one-sided differences, relative to the gradient, that no step makes small
+_OFF_ZERO = 0.01  # how far weights that are zero are moved, as standard deviation
 _ULPS = 4.0  # rounding errors of the loss that a difference may hold
 
 
@@ -74,6 +75,12 @@ class LossOfWeights:
         specs = [tf.TensorSpec(v.shape, v.dtype) for v in self.values]
         self.traced = tf.function(function, autograph=False, input_signature=[specs])
         self.graph = self.traced.get_concrete_function().graph
+
+    def move_off_zero(self) -> None:
+        """Moves weights that are zero: with fresh biases, all blank pixels of an image lie in the kink of a ReLU."""
+        for place, value in enumerate(self.values):
+            moved = np.random.default_rng(place).normal(0, _OFF_ZERO, value.shape)
+            self.values[place] = tf.where(value == 0, tf.cast(moved, value.dtype), value)
 
     def gradients(self) -> list[np.ndarray]:
         """Autodiff's gradient of each tensor, flat."""
