@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import re
 from collections.abc import Collection, Iterator
@@ -140,6 +141,10 @@ def _is_float64(tensors: Any) -> bool:
 def _layer_of(op: tf.Operation, names: Collection[str]) -> str:
     """The layer in whose scope an operation stands, or into which what it makes goes."""
     by_last = {name.split("/")[-1]: name for name in names}
+    # Keras counts the names of operations through a process, the graph does not: "resize_7" is "resize" there.
+    bases = collections.Counter(re.sub(r"_\d+$", "", last) for last in by_last)
+    uncounted = {re.sub(r"_\d+$", "", last): name for last, name in by_last.items()}
+    by_last = {base: name for base, name in uncounted.items() if bases[base] == 1} | by_last
     around = [op]
     for _ in range(8):
         for near in around:

@@ -254,3 +254,11 @@ def test_a_fresh_model_on_images_with_blank_pixels_is_no_false_alarm():
     found = check_gradients(model, images, [0, 1, 2, 0, 1, 2], count=8)
     assert found.passed, found.table
     assert sum(tensor.kinks for tensor in found.tensors) <= 2
+
+
+def test_an_operation_in_float32_is_named_however_often_it_was_made():
+    """Keras counts operations through a process: the second resize is `resize_1`."""
+    for _ in range(2):
+        model = zoo.build("transfer", (8, 9, 1), 3, weights=None, image_size=16)
+        found = check_gradients(model, images(2, (8, 9, 1)), [0, 1], layers=("predictions",), count=1)
+        assert [place.split("_")[0] for place in found.in_float32] == ["resize"]
