@@ -12,9 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tuning.task import model_path, state_path
-from zoo import storage
-from zoo.errors import ZooError
+from tuning.task import state_path
 
 _NAME = re.compile(r"trial-(\d+)")
 
@@ -79,17 +77,3 @@ def best_of(trials: dict[int, dict[str, Any]], direction: str) -> dict[str, Any]
     """The record with the best score, the first of equals; `None` when no trial was completed."""
     best = ranked(trials, direction)
     return best[0] if best else None
-
-
-def checked_model(directory: str | os.PathLike[str], record: dict[str, Any]) -> Path:
-    """The file with the very model of a trial.
-
-    Raises:
-        ZooError: it is missing, or it is not what the journal says.
-    """
-    path = model_path(directory, record["number"])
-    if not path.is_file():
-        raise ZooError(f"{path} is missing; train again with best_values and best_recipe")
-    if storage.sha256_of_file(path) != record["model_sha256"]:
-        raise ZooError(f"{path} is not the model of trial {record['number'] + 1}; train again with best_values")
-    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -75,8 +76,11 @@ class FineTuner:
         task = TrialTask(trial["number"], config, str(self._folder), keep_models=keep, together=False)
         shown.started(task.number)
         (outcome,) = self._runner.run([task], shown.on_progress)
-        shutil.rmtree(self._folder / "states", ignore_errors=True)
         return outcome
+
+    def remove_states(self) -> None:
+        """Deletes what runs went on from; once their record is written."""
+        shutil.rmtree(self._folder / "states", ignore_errors=True)
 
     def close(self) -> None:
         """Lets all models go."""
@@ -105,24 +109,26 @@ def fine_tune_best(plan: Plan, journal: Journal, *, top: int, directory: str | o
         SaveError: the disk is full; the search can be resumed.
     """
     recipe, setting = plan.fine_tune, plan.setting
+    if recipe is None:
+        return
     chosen = _best_trials(journal.trials, setting.direction)[:top]
     chosen = [trial for trial in chosen if trial["number"] not in journal.fine_tuned]
-    if recipe is None or not chosen:
+    if not chosen:
         return
     if verbose:
         names = recipe.trainable if isinstance(recipe.trainable, str) else ", ".join(recipe.trainable or ())
         print(
             f"fine-tuning of the best trials ({names}): {len(chosen)} to do, {recipe.epochs} epochs a run", flush=True
         )
-    tuner = FineTuner(plan, recipe, Path(directory) / FINE_TUNED)
-    with SearchProgress(objective=setting.objective, direction=setting.direction, verbose=verbose) as shown:
+    progress = SearchProgress(objective=setting.objective, direction=setting.direction, verbose=verbose)
+    with progress as shown, contextlib.closing(FineTuner(plan, recipe, Path(directory) / FINE_TUNED)) as tuner:
         for trial in chosen:
             outcome = tuner.run(trial, shown)
             record = {"kind": "fine_tuned", "number": trial["number"], "values": trial["values"]}
             journal.append(record | dataclasses.asdict(outcome))
+            tuner.remove_states()
             best = best_of(journal.fine_tuned, setting.direction)
             shown.finished(journal.fine_tuned[trial["number"]], None if best is None else best["score"])
-    tuner.close()
 
 
 def _best_trials(trials: dict[int, dict[str, Any]], direction: str) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ def random_crop(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_uniform([count], seed, 0, 2 * most + 1, tf.int32) - most
 
     seeds = tf.random.split(tf.cast(seed, tf.int64), 2)
-    return _shift(images, drawn(height, seeds[0]), drawn(width, seeds[1]))
+    return shift(images, drawn(height, seeds[0]), drawn(width, seeds[1]))
 
 
 def random_rotation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -53,12 +53,12 @@ def random_rotation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     Bilinear; what comes in at the corners is the mirror image at the border.
     """
     most = math.radians(ROTATION_DEGREES)
-    return _rotate(images, tf.random.stateless_uniform([tf.shape(images)[0]], seed, -most, most))
+    return rotate(images, tf.random.stateless_uniform([tf.shape(images)[0]], seed, -most, most))
 
 
 def random_blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Blurs each image with a Gaussian of a standard deviation uniform in [0, `BLUR_SIGMA`] pixels, cut to 5 x 5 pixels."""
-    return _blur(images, tf.random.stateless_uniform([tf.shape(images)[0]], seed, 0, BLUR_SIGMA))
+    return blur(images, tf.random.stateless_uniform([tf.shape(images)[0]], seed, 0, BLUR_SIGMA))
 
 
 def random_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -172,7 +172,7 @@ def _pick(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.gather(tf.reshape(images, [-1, channels]), index), images.shape)
 
 
-def _shift(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
+def shift(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
     """Image n from row `top[n]` and column `left[n]` on, less than its size from 0; mirrored like `tf.pad`'s REFLECT."""
 
     def places(start: tf.Tensor, size: int) -> tf.Tensor:
@@ -182,7 +182,7 @@ def _shift(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
     return _pick(images, places(top, images.shape[1]), places(left, images.shape[2]))
 
 
-def _rotate(images: tf.Tensor, radians: tf.Tensor) -> tf.Tensor:
+def rotate(images: tf.Tensor, radians: tf.Tensor) -> tf.Tensor:
     """Turns image n about its centre by `radians[n]` (float32), counter-clockwise as it is seen; bilinear.
 
     Outside, the image is mirrored with its border pixels repeated. The kernel computes in float32 for float64 as well.
@@ -203,7 +203,7 @@ def _rotate(images: tf.Tensor, radians: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(turned, images.shape)
 
 
-def _blur(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
+def blur(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     """Blurs image n with a Gaussian of standard deviation `sigma[n]` >= 0 pixels, cut to 5 x 5 pixels.
 
     Outside, the image is mirrored with its border pixels repeated, which keeps its mean. The blur along an axis is one

@@ -64,7 +64,7 @@ def _blur(images: tf.Tensor, strengths: tf.Tensor, draw: Draw) -> tf.Tensor:
     """Gaussian blur as in augmentation, in as many passes as the standard deviation needs: their variances add up."""
     passes = np.maximum(np.ceil((strengths.numpy() / _SIGMA_A_PASS) ** 2), 1)
     for i in range(int(passes.max(initial=0))):
-        images = augment._blur(images, tf.where(passes > i, strengths / np.sqrt(passes).astype(np.float32), 0.0))
+        images = augment.blur(images, tf.where(passes > i, strengths / np.sqrt(passes).astype(np.float32), 0.0))
     return images
 
 
@@ -75,17 +75,17 @@ def _crop(images: tf.Tensor, strengths: tf.Tensor, draw: Draw) -> tf.Tensor:
 
 
 def _rotation(images: tf.Tensor, strengths: tf.Tensor, draw: Draw) -> tf.Tensor:
-    return augment._rotate(images, strengths * (math.pi / 180))
+    return augment.rotate(images, strengths * (math.pi / 180))
 
 
 def _shift_x(images: tf.Tensor, strengths: tf.Tensor, draw: Draw) -> tf.Tensor:
     pixels = tf.cast(strengths, tf.int32)
-    return augment._shift(images, tf.zeros_like(pixels), -pixels)
+    return augment.shift(images, tf.zeros_like(pixels), -pixels)
 
 
 def _shift_y(images: tf.Tensor, strengths: tf.Tensor, draw: Draw) -> tf.Tensor:
     pixels = tf.cast(strengths, tf.int32)
-    return augment._shift(images, -pixels, tf.zeros_like(pixels))
+    return augment.shift(images, -pixels, tf.zeros_like(pixels))
 
 
 _ANY = (-math.inf, math.inf)

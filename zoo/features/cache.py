@@ -140,9 +140,8 @@ def _begun(partial: Path, shape: Sequence[int], dtype: np.dtype) -> tuple[np.mem
     """The array that a killed process left, if it said how far it came, and how many rows are done."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):
         rows = int(json.loads((partial / _DONE).read_text(encoding="utf-8"))["rows"])
-        np.load(
-            partial / _ARRAY, mmap_mode="r", allow_pickle=False
-        )  # refuses a file that is too short; "r+" extends it
+        # "r" refuses a file that is too short, where "r+" extends it
+        np.load(partial / _ARRAY, mmap_mode="r", allow_pickle=False)
         array = np.load(partial / _ARRAY, mmap_mode="r+", allow_pickle=False)
         if array.shape == tuple(shape) and array.dtype == dtype and 0 <= rows <= len(array):
             return array, rows

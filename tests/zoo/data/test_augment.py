@@ -196,7 +196,7 @@ def test_a_shift_slices_the_mirrored_image(height, width, data):
     y, x = top + height - 1, left + width - 1
     expected = np.pad(images, pads, mode="reflect")[:, y : y + height, x : x + width]
     expected[1] = images[1]  # which is not shifted
-    np.testing.assert_array_equal(augment._shift(tf.constant(images), *tf.constant([[top, 0], [left, 0]])), expected)
+    np.testing.assert_array_equal(augment.shift(tf.constant(images), *tf.constant([[top, 0], [left, 0]])), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -205,14 +205,14 @@ def test_a_shift_slices_the_mirrored_image(height, width, data):
 def test_a_rotation_is_scipy_s(shape, degrees, dtype):
     images = random_images(2, *shape, dtype=dtype)
     expected = ndimage.rotate(images, degrees, axes=(2, 1), reshape=False, order=1, mode="reflect")
-    rotated = augment._rotate(tf.constant(images), tf.constant(np.radians([degrees, 0]), tf.float32))
+    rotated = augment.rotate(tf.constant(images), tf.constant(np.radians([degrees, 0]), tf.float32))
     np.testing.assert_allclose(rotated[0], expected[0], rtol=0, atol=2e-5)
     np.testing.assert_allclose(rotated[1], images[1], rtol=0, atol=1e-7)
 
 
 def test_a_quarter_turn_is_counter_clockwise():
     images = random_images(1, 6, 6, 3)
-    turned = augment._rotate(tf.constant(images), tf.constant([np.pi / 2], tf.float32))
+    turned = augment.rotate(tf.constant(images), tf.constant([np.pi / 2], tf.float32))
     np.testing.assert_allclose(turned[0], np.rot90(images[0]), rtol=0, atol=1e-5)
 
 
@@ -230,7 +230,7 @@ def test_angles_are_uniform_to_both_sides():
 def test_a_blur_is_scipy_s(shape, dtype):
     sigmas = [0.2, 0.5, 1.0, 3.0]
     images = random_images(len(sigmas), *shape, dtype=dtype)
-    blurred = augment._blur(tf.constant(images), tf.constant(sigmas))
+    blurred = augment.blur(tf.constant(images), tf.constant(sigmas))
     for image, sigma, found in zip(images, sigmas, blurred, strict=True):
         expected = ndimage.gaussian_filter(image, sigma, mode="reflect", radius=2, axes=(0, 1))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
@@ -238,14 +238,14 @@ def test_a_blur_is_scipy_s(shape, dtype):
 
 @pytest.mark.parametrize("sigma", [0.0, 1e-38, 1e-20, 1e-3])
 def test_a_blur_of_no_width_changes_nothing(sigma):
-    np.testing.assert_array_equal(augment._blur(tf.constant(IMAGES), tf.fill([COUNT], sigma)), IMAGES)
+    np.testing.assert_array_equal(augment.blur(tf.constant(IMAGES), tf.fill([COUNT], sigma)), IMAGES)
 
 
 @few_examples
 @given(sigma=st.floats(0, 1e9, width=32), height=st.integers(1, 9), width=st.integers(1, 9))
 def test_a_blur_keeps_the_mean_and_brings_values_together(sigma, height, width):
     images = random_images(2, height, width, 2)
-    blurred = augment._blur(tf.constant(images), tf.fill([2], sigma)).numpy()
+    blurred = augment.blur(tf.constant(images), tf.fill([2], sigma)).numpy()
     np.testing.assert_allclose(blurred.mean(axis=(1, 2)), images.mean(axis=(1, 2)), rtol=1e-5)
     assert (blurred.std(axis=(1, 2)) <= images.std(axis=(1, 2)) + 1e-6).all()
 
