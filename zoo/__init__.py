@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from zoo.errors import DataError, DataWarning, ExportError, LockedError, UsageError, WeightsError, ZooError
     from zoo.evaluation.comparison import Comparison, compare
     from zoo.evaluation.corruptions import corrupt
-    from zoo.evaluation.fooling import Fooling, fool, gradient_sign_step
+    from zoo.evaluation.fooling import Fooling, fool
+    from zoo.evaluation.gradient_sign import gradient_sign_step
     from zoo.evaluation.paired_models import compare_models
     from zoo.evaluation.robustness import Robustness, measure_robustness
     from zoo.evaluation.robustness_plots import plot_fooling, plot_robustness
@@ -63,7 +64,7 @@ _PUBLIC = {
     "corrupt": "zoo.evaluation.corruptions",
     "Fooling": "zoo.evaluation.fooling",
     "fool": "zoo.evaluation.fooling",
-    "gradient_sign_step": "zoo.evaluation.fooling",
+    "gradient_sign_step": "zoo.evaluation.gradient_sign",
     "Robustness": "zoo.evaluation.robustness",
     "measure_robustness": "zoo.evaluation.robustness",
     "plot_fooling": "zoo.evaluation.robustness_plots",

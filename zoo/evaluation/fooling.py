@@ -24,14 +24,13 @@ from zoo.evaluation.corruptions import (
     CORRUPTIONS,
     SHARE_OF_RANGE,
     along_images,
-    checked_range,
     checked_strengths,
     corrupted,
 )
+from zoo.evaluation.gradient_sign import gradient_signs, step_along
 from zoo.evaluation.robustness import (
     class_scores,
     fitting_split,
-    gradient_signs,
     input_signature,
     late_progress,
     value_range,
@@ -183,50 +182,8 @@ def fool(
     return _summary(batches, split.class_names, by, unit, farthest, bounds)
 
 
-def gradient_sign_step(
-    model: keras.Model,
-    images: Any,
-    labels: Any,
-    epsilon: float | Any,
-    *,
-    input_range: tuple[float, float] = (0, 1),
-) -> np.ndarray:
-    """The fast gradient-sign step: x + ε·(high - low)·sign(∇ₓ L(x, y)), clipped to the range (Goodfellow et al., 2015).
-
-    L is the cross entropy. Its gradient's sign is that of log Σ_{j≠y} exp(z_j) - z_y, of which L is an increasing function
-    and which, unlike L, still has a gradient where the model is so sure that 1 - p_y rounds to 0. Where only probabilities
-    are known and not the logits behind them, one that is 0 has no gradient and the image stays.
-
-    Args:
-        model: a Keras model that gives class probabilities, one sigmoid unit, or logits. It is not changed.
-        images: (N, ...) float inputs of the model, in `input_range`.
-        labels: (N,) integer classes y, away from which the step goes.
-        epsilon: the step as a share of the range; one number, or (N,).
-        input_range: (low, high) of the images.
-
-    Returns:
-        (N, ...) images of the same type.
-
-    Raises:
-        UsageError: the model has no gradient in its input, or its output is no classifier's.
-    """
-    inputs, bounds = tf.constant(images), checked_range(input_range)
-    if not inputs.dtype.is_floating:
-        raise UsageError(f"a gradient needs float inputs. Received: {inputs.dtype.name}")
-    signs = gradient_signs(model, tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype))
-    strengths = np.broadcast_to(np.asarray(epsilon, np.float64), len(inputs))
-    return _step(inputs, signs(inputs, tf.constant(labels, tf.int32)), strengths, bounds).numpy()
-
-
-def _step(images: tf.Tensor, signs: tf.Tensor, strengths: np.ndarray, bounds: tuple[float, float]) -> tf.Tensor:
-    """Images moved along signs by strengths (N,), shares of the range, and clipped."""
-    return tf.clip_by_value(
-        images + along_images(tf.constant(strengths * (bounds[1] - bounds[0])), images) * signs, *bounds
-    )
-
-
 def _along(images: tf.Tensor, signs: tf.Tensor, bounds: tuple[float, float]) -> Perturb:
-    return lambda rows, strengths: _step(tf.gather(images, rows), tf.gather(signs, rows), strengths, bounds)
+    return lambda rows, strengths: step_along(tf.gather(images, rows), tf.gather(signs, rows), strengths, bounds)
 
 
 def _under(images: tf.Tensor, name: str, examples: np.ndarray, seed: int, bounds: tuple[float, float]) -> Perturb:

@@ -22,7 +22,6 @@ from zoo.data.split import Split, as_split
 from zoo.errors import UsageError
 from zoo.evaluation.corruptions import CORRUPTIONS, checked_range, checked_strengths, corrupted
 from zoo.evaluation.intervals import wilson_interval
-from zoo.evaluation.scoring import log_probabilities
 from zoo.models.outputs import class_probabilities, known_output_kind
 from zoo.storage import atomic_path
 from zoo.training.progress import ProgressBar
@@ -178,32 +177,6 @@ def class_scores(model: keras.Model, split: Split) -> Callable[[tf.Tensor], np.n
         return class_probabilities(model(images, training=False), kind)
 
     return lambda images: probabilities(images).numpy()
-
-
-def gradient_signs(model: keras.Model, signature: tf.TensorSpec) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """A function from (N, ...) inputs and (N,) int32 classes to the sign of the loss's gradient in each input value."""
-    kind = known_output_kind(model)
-
-    @tf.function(input_signature=[signature, tf.TensorSpec((None,), tf.int32)])
-    def signs(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor | None:
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            logs = log_probabilities(model(images, training=False), kind)
-            is_class = tf.one_hot(classes, logs.shape[-1], on_value=True, off_value=False)
-            others = tf.reduce_logsumexp(tf.where(is_class, tf.constant(-np.inf, logs.dtype), logs), axis=1)
-            margin = others - tf.boolean_mask(logs, is_class)
-        gradient = tape.gradient(margin, images)
-        if gradient is None:
-            return None
-        return tf.where(tf.math.is_nan(gradient), tf.zeros_like(gradient), tf.sign(gradient))
-
-    def checked_signs(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        found = signs(images, classes)
-        if found is None:
-            raise UsageError(f"the output of {model.name!r} has no gradient in its input")
-        return found
-
-    return checked_signs
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ import tensorflow as tf
 import zoo
 from zoo.errors import UsageError
 from zoo.evaluation.corruptions import CORRUPTIONS, corrupt
-from zoo.evaluation.fooling import fool, gradient_sign_step
+from zoo.evaluation.fooling import fool
+from zoo.evaluation.gradient_sign import gradient_sign_step
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.uniform(0.4, 0.6, (40, 4, 4, 1)).astype(np.float32)  # far from where values are clipped
