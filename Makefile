@@ -26,9 +26,10 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(DEMO)/run/export/certificate.json
-	@$(BIN)/python scripts/evaluate.py $(DEMO)/run
+	@$(BIN)/python scripts/evaluate.py $(DEMO)/run --robustness
 	@echo "export $(DEMO)/run/export/saved_model"
 	@echo "certificate $(DEMO)/run/export/certificate.json"
+	@$(BIN)/python scripts/report.py $(DEMO)/run $(DEMO)/search
 
 $(DEMO)/search/result.json: | $(INSTALLED)
 	@$(BIN)/python scripts/tune.py --model cnn --dataset digits --method random --max-trials 6 --epochs 8 \

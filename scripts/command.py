@@ -56,7 +56,7 @@ def run(
         if args.debug:
             raise
         known = isinstance(error, zoo.ZooError | OSError)
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = visible(error) or type(error).__name__
         print(
             f"error: {text}" if known else f"error: {type(error).__name__}: {text[:300]} (--debug shows where)",
             file=sys.stderr,
@@ -72,7 +72,7 @@ def _data_warnings_as_notes() -> Iterator[None]:
         show, shown = warnings.showwarning, set()
 
         def note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            text = " ".join(str(message).split())
+            text = visible(message)
             if not issubclass(category, DataWarning):
                 show(message, category, *place, **more)
             elif text not in shown:
@@ -81,6 +81,12 @@ def _data_warnings_as_notes() -> Iterator[None]:
 
         warnings.showwarning = note
         yield
+
+
+def visible(text: object) -> str:
+    """One line that a terminal takes as text: control characters of names from outside are written as escapes."""
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
@@ -257,12 +263,22 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
 def load_run_and_data(directory: Path) -> tuple[zoo.TrainingRun, zoo.DataSplits]:
     """A finished run folder and the data that its config.json names."""
     loaded = zoo.load_run(directory)
-    config = loaded.config["data"]
+    return loaded, data_of(loaded, directory)
+
+
+def data_of(run: zoo.TrainingRun, directory: Path) -> zoo.DataSplits:
+    """The data that a run's config.json names."""
+    config = run.config["data"]
     if "name" not in config:
         raise zoo.ZooError(
             f"{directory} was trained on arrays, which a script cannot load again; use zoo.evaluate in Python"
         )
-    return loaded, zoo.load_dataset(config["name"], **{k: v for k, v in config.items() if k != "name"})
+    return zoo.load_dataset(config["name"], **{k: v for k, v in config.items() if k != "name"})
+
+
+def export_directory(directory: Path) -> Path:
+    """The export that a path names: itself, or the one in a run folder."""
+    return directory / "export" if (directory / "export").is_dir() else directory
 
 
 def run_directory(wanted: str, config: dict[str, Any]) -> Path:

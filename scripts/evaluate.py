@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import command
+import report
 
 import zoo
-from zoo.storage import write_text
+from zoo.tables import write_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="a folder that train.py wrote")
+    parser.add_argument(
+        "--robustness", action="store_true", help="also measure accuracy under noise, blur, crops, rotation, brightness"
+    )
     command.add_device_option(parser)
     return command.run(parser, evaluate, argv)
 
@@ -24,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     run, data = command.load_run_and_data(args.run)
-    report_run(run, data)
+    report_run(run, data, robustness=args.robustness)
 
 
-def report_run(run: zoo.TrainingRun, data: zoo.DataSplits) -> None:
+def report_run(run: zoo.TrainingRun, data: zoo.DataSplits, *, robustness: bool = False) -> None:
     """Measures a run on the test split, prints it, and writes the predictions and the report into its folder."""
     if data.test is None or run.output_dir is None:
         raise zoo.UsageError("there is no test split to measure on")
@@ -36,10 +40,15 @@ def report_run(run: zoo.TrainingRun, data: zoo.DataSplits) -> None:
     print(
         f"test accuracy {score.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {score.num_examples:,} examples)"
     )
-    predictions = write_text(run.output_dir / "predictions.csv", score.predictions.to_csv(index=False))
-    report = zoo.write_report(run.output_dir / "report.html", run=run, evaluation=score)
+    predictions = write_table(run.output_dir / report.PREDICTIONS, score.predictions)
+    if robustness:
+        found = zoo.measure_robustness(run.model, data.test)
+        for corruption, rows in found.table.groupby("corruption", sort=False):
+            print(f"{corruption}: accuracy {rows['accuracy'].min():.4f} at worst")
+        write_table(run.output_dir / report.ROBUSTNESS, found.table)
+    page = report.write_run_report(report.read_results(run, data, score), run.output_dir / "report.html")
     print(f"predictions {predictions}")
-    print(f"report {report}")
+    print(f"report {page}")
 
 
 if __name__ == "__main__":

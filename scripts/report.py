@@ -1,36 +1,160 @@
-"""Writes the report page of a run folder, or of a search directory, from what lies there."""
+"""Writes the report page of a run folder, of a search directory, of both, or of several runs side by side.
+
+Everything is read from the folders. Where the data of a run cannot be loaded, the page has its predictions without images.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import command
 
 import zoo
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from tuning.results import SearchResult
+
+PREDICTIONS, ROBUSTNESS, PLOTS = "predictions.csv", "robustness.csv", "plots"
+
+
+class RunFolder(NamedTuple):
+    """What a run folder holds for a report; what is not there is None."""
+
+    run: zoo.TrainingRun
+    data: zoo.DataSplits | None
+    evaluation: zoo.Evaluation | None
+    robustness: zoo.Robustness | None
+    certificate: dict[str, Any] | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("directory", type=Path, metavar="DIR", help="a folder that train.py or tune.py wrote")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the page (DIR/report.html)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python scripts/report.py runs/digits-cnn runs/digits-mlp"
+    )
+    parser.add_argument(
+        "directories", type=Path, nargs="+", metavar="DIR", help="folders of runs, and at most one of a search"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the page (DIR/report.html; of several runs comparison.html beside them)",
+    )
     return command.run(parser, report, argv)
 
 
 def report(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
-    output = args.output or args.directory / "report.html"
-    if (args.directory / "journal.jsonl").exists():
-        import tuning
-
-        print(f"report {zoo.write_report(output, search=tuning.load_result(args.directory))}")
+    directories = list(dict.fromkeys(directory.resolve() for directory in args.directories))
+    for directory in directories:
+        if not directory.is_dir():
+            raise UsageError(f"{directory}: no such folder")
+    searches = [d for d in directories if (d / "journal.jsonl").exists()]
+    runs = [d for d in directories if d not in searches]
+    if len(searches) > 1 or (searches and len(runs) > 1):
+        raise UsageError("a page shows one run, one search, one of each, or several runs; give fewer folders")
+    if len(runs) > 1:
+        print(f"report {_several(runs, args.output)}")
         return
-    run, data = command.load_run_and_data(args.directory)
-    score = zoo.evaluate(run.model, data.test) if data.test else None
-    print(f"report {zoo.write_report(output, run=run, evaluation=score)}")
+    search = _load_search(searches[0]) if searches else None
+    if not runs:
+        assert search is not None
+        output = args.output or searches[0] / "report.html"
+        print(f"report {zoo.write_report(output, search=search, plots=output.parent / PLOTS)}")
+        return
+    print(f"report {write_run_report(read_folder(runs[0]), args.output or runs[0] / 'report.html', search)}")
+
+
+def write_run_report(folder: RunFolder, output: Path, search: SearchResult | None = None) -> Path:
+    """The page of one run, with every figure as PNG in `plots/` beside it."""
+    return zoo.write_report(
+        output,
+        run=folder.run,
+        data=folder.data,
+        evaluation=folder.evaluation,
+        robustness=folder.robustness,
+        certificate=folder.certificate,
+        search=search,
+        plots=output.parent / PLOTS,
+    )
+
+
+def read_folder(directory: Path) -> RunFolder:
+    """A finished run folder with its data, and its model tested on them; else with the predictions that lie there."""
+    run = zoo.load_run(directory)
+    try:
+        data = command.data_of(run, directory)
+    except (zoo.ZooError, OSError) as error:
+        print(f"note: {directory.name} is shown without its data: {command.visible(error)}", file=sys.stderr)
+        return read_results(run, None, _read_predictions(directory / PREDICTIONS))
+    return read_results(run, data, zoo.evaluate(run.model, data.test) if data.test else None)
+
+
+def read_results(run: zoo.TrainingRun, data: zoo.DataSplits | None, evaluation: zoo.Evaluation | None) -> RunFolder:
+    """What else lies in a run's folder: robustness.csv and export/certificate.json."""
+    assert run.output_dir is not None
+    return RunFolder(
+        run, data, evaluation, _read_robustness(run.output_dir), _read_certificate(run.output_dir / "export")
+    )
+
+
+def _load_search(directory: Path) -> SearchResult:
+    import tuning
+
+    return tuning.load_result(directory)
+
+
+def _several(directories: list[Path], output: Path | None) -> Path:
+    names = [d.name for d in directories]
+    if len(set(names)) < len(names):  # told by the shortest paths that differ
+        above = Path(os.path.commonpath(directories))
+        names = [d.relative_to(above).as_posix() for d in directories]
+    folders = {name: read_folder(directory) for name, directory in zip(names, directories, strict=True)}
+    output = output or Path(os.path.commonpath([d.parent for d in directories])) / "comparison.html"
+    return zoo.write_comparison_report(
+        output,
+        {name: folder.run for name, folder in folders.items()},
+        {name: folder.evaluation for name, folder in folders.items() if folder.evaluation is not None},
+        robustness={name: f.robustness for name, f in folders.items() if f.robustness is not None},
+        plots=output.parent / f"{output.stem}-plots",
+    )
+
+
+def _read_predictions(path: Path) -> zoo.Evaluation | None:
+    if not path.exists():
+        return None
+    from zoo.evaluation.scoring import evaluation_of
+    from zoo.tables import read_table
+
+    return evaluation_of(read_table(path, text=("file", "true", "predicted")))
+
+
+def _read_robustness(directory: Path) -> zoo.Robustness | None:
+    path = directory / ROBUSTNESS
+    if not path.exists():
+        return None
+    from zoo.tables import read_table
+
+    return zoo.Robustness(read_table(path), seed=0)
+
+
+def _read_certificate(directory: Path) -> dict[str, Any] | None:
+    path = directory / "certificate.json"
+    if not path.exists():
+        return None
+    try:
+        certificate: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise zoo.ZooError(f"{path} is damaged ({error}); export again") from None
+    return certificate
 
 
 if __name__ == "__main__":

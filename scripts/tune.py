@@ -100,7 +100,6 @@ def tune(args: argparse.Namespace) -> None:
         seed=recipe.seed,
     )
     result.plot(directory / "search.png")
-    result.plots(directory / "plots")
     tuned = ", fine-tuned" if result.is_fine_tuned else ""
     print(f"best of {len(result.table)} trials{tuned}: {result.objective} {result.best_score:.4f}")
     print("  " + "  ".join(f"{name}={value}" for name, value in result.best_values.items()))
@@ -108,7 +107,7 @@ def tune(args: argparse.Namespace) -> None:
         with contextlib.suppress(zoo.UsageError):  # one run a trial, or fewer than two trials: nothing to compare
             print(textwrap.fill(" ".join(result.compare(by).sentences()), width=120, break_on_hyphens=False))
     print(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}")
-    print(f"report {zoo.write_report(directory / 'report.html', search=result)}")
+    print(f"report {zoo.write_report(directory / 'report.html', search=result, plots=directory / 'plots')}")
 
 
 def parse_values(name: str, text: str) -> Any:

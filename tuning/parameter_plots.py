@@ -14,7 +14,9 @@ from matplotlib.lines import Line2D
 from tuning.colours import add_colour_bar, rung_colours, score_colours
 from tuning.dimensions import Dimension, completed_trials, dimensions, positions, score_limits, scores_of
 from tuning.importance import permutation_importance
+from tuning.parameters import decode
 from zoo.errors import ZooError
+from zoo.reporting.formatting import format_value
 from zoo.training.curves import BEST, INK, TRAIN, VALIDATION, finish_axes
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ def parallel_coordinates(result: SearchResult) -> Figure:
     """One line a completed trial across the axes of its hyper-parameters to its score; the best one on top.
 
     The worst scores, where they lie far from the rest, are drawn at the end of the axis. A line passes below the axis of
-    a hyper-parameter that was inactive.
+    a hyper-parameter that was inactive. For a page, a line's gid is "trial-N", N as in the table of trials, and its
+    hidden label tells the trial's values.
 
     Raises:
         ZooError: no trial was completed, or nothing differs among them.
@@ -42,14 +45,17 @@ def parallel_coordinates(result: SearchResult) -> Figure:
     placed += np.random.default_rng(0).uniform(-1, 1, at.shape) * [0.5 * dimension.jitter for dimension in shown]
     lines = np.column_stack([placed, [score.position(s) for s in scores]])
     figure = Figure(figsize=(min(24.0, 2.2 + 1.55 * len(shown)), 4.6), layout="constrained")
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(gid="parallel-coordinates")
     colours = score_colours(result)
     order = np.argsort(scores if result.direction == "max" else -scores, kind="stable")
     faint = 0.45 + 0.45 * min(1.0, 25 / len(records))
     for i in order:
-        axes.plot(lines[i], color=colours.to_rgba(scores[i]), linewidth=1.0, alpha=faint)
+        (line,) = axes.plot(lines[i], color=colours.to_rgba(scores[i]), linewidth=1.0, alpha=faint)
+        line.set(gid=f"trial-{records[i]['number'] + 1}", label=_told(records[i], shown, result.objective))
     best = records.index(result.best_trial)
-    axes.plot(lines[best], color=BEST, linewidth=2.6, zorder=5, label=f"best, trial {result.best_trial['number'] + 1}")
+    number = result.best_trial["number"] + 1
+    (line,) = axes.plot(lines[best], color=BEST, linewidth=2.6, zorder=5, label=f"best, trial {number}")
+    line.set_gid(f"trial-{number}-best")
     for i, dimension in enumerate([*shown, score]):
         _draw_scale(axes, i, dimension, has_inactive=i < len(shown) and bool(np.isnan(at[:, i]).any()))
     axes.set(xlim=(-0.45, len(shown) + 0.25), ylim=(min(-0.04, inactive_at - 0.05), 1.04))
@@ -102,7 +108,9 @@ def importance(result: SearchResult) -> Figure:
     axes = figure.add_subplot()
     names = [_short(name) for name in table["parameter"]]
     colour = _PALE if says_little else TRAIN
-    axes.barh(names, table["importance"], xerr=table["spread"], color=colour, ecolor=INK, capsize=3, height=0.62)
+    rows = np.arange(len(names))
+    axes.barh(rows, table["importance"], xerr=table["spread"], color=colour, ecolor=INK, capsize=3, height=0.62)
+    axes.set_yticks(rows, names, parse_math=False)
     axes.axvline(0, color=INK, linewidth=0.8)
     _finish_without_legend(axes, "R² lost when shuffled among the trials", "")
     trust = "too little to tell what matters" if says_little else "out of bag"
@@ -117,6 +125,13 @@ def _dimensions(result: SearchResult) -> list[Dimension]:
     if not found:
         raise ZooError(f"the completed trials of {result.directory} all have the same values")
     return found
+
+
+def _told(record: dict[str, Any], shown: list[Dimension], objective: str) -> str:
+    """What a page says of a trial; the underscore keeps it out of the legend."""
+    values = [(d.name, decode(record["values"][d.name])) for d in shown if d.name in record["values"]]
+    told = [f"{name} {format_value(value)}" for name, value in [*values, (objective, record["score"])]]
+    return "\n".join([f"_trial {record['number'] + 1}", *told])
 
 
 def _draw_scale(axes: Axes, x: int, dimension: Dimension, *, has_inactive: bool) -> None:
@@ -144,14 +159,25 @@ def _draw_against(
     is_one_rung = len({*map(tuple, colours)}) == 1  # a median over rungs would compare different epochs
     for column in np.unique(at[~np.isnan(at)]) if dimension.jitter and is_one_rung else ():
         bar = [column - 1.4 * dimension.jitter, column + 1.4 * dimension.jitter]
-        axes.plot(bar, [np.median(shown[at == column])] * 2, color=VALIDATION, linewidth=2, zorder=3)
+        axes.plot(bar, [np.median(shown[at == column])] * 2, color=VALIDATION, linewidth=2, zorder=3, label="_median")
     best = records.index(result.best_trial)
-    axes.plot(placed[best], shown[best], "o", color=BEST, markersize=7, zorder=4)  # nowhere if it was inactive
+    style: dict[str, Any] = {"color": BEST, "markersize": 7, "zorder": 4, "label": "_best"}
+    axes.plot(placed[best], shown[best], "o", **style)  # nowhere if it was inactive
+    axes.fmt_xdata = lambda x: format_value(_value_at(dimension, x))
     ticks = dimension.ticks()
     axes.set(xlim=(-0.05, 1.05), ylim=(low - 0.06 * (high - low), high + 0.06 * (high - low)))
     axes.set_xticks([p for p, _ in ticks], [_short(t, 14) for _, t in ticks], fontsize=8, parse_math=False)
     if sum(len(text) + 2 for _, text in ticks) > 34:
         axes.tick_params(axis="x", labelrotation=35)
+
+
+def _value_at(dimension: Dimension, x: float) -> Any:
+    """The value that lies at a position, or whose column the position is in."""
+    if dimension.scale == "choice":
+        return dimension.choices[min(max(0, int(x * len(dimension.choices))), len(dimension.choices) - 1)]
+    low, high = dimension.low, dimension.high
+    value = low * (high / low) ** x if dimension.scale == "log" else low + x * (high - low)
+    return round(value) if isinstance(low, int) and isinstance(high, int) else value
 
 
 def _short(text: str, limit: int = 24) -> str:

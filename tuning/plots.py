@@ -109,6 +109,13 @@ PLOTS: dict[str, Callable[["SearchResult"], Figure]] = {
     "learning_curves": learning_curves,
     "importance": parameter_plots.importance,
 }
+CAPTIONS = {
+    "best_so_far": "Every trial, and the best so far",
+    "parallel_coordinates": "Values and score of each trial",
+    "objective_against": "Score against each hyper-parameter",
+    "learning_curves": "Learning curves",
+    "importance": "Which hyper-parameters mattered",
+}
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -118,13 +125,18 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def save_all(result: SearchResult, directory: Path) -> list[Path]:
-    """Writes each picture of `PLOTS` that the search has something for, as `<name>.png`; returns the paths."""
-    written = []
+def drawn(result: SearchResult) -> dict[str, Figure]:
+    """Name -> each picture of `PLOTS` that the search has something for."""
+    figures = {}
     for name, draw in PLOTS.items():
         with contextlib.suppress(ZooError):  # too few trials for it, or none that tells something
-            written.append(save(draw(result), directory / f"{name}.png"))
-    return written
+            figures[name] = draw(result)
+    return figures
+
+
+def save_all(result: SearchResult, directory: Path) -> list[Path]:
+    """Writes each picture of `PLOTS` that the search has something for, as `<name>.png`; returns the paths."""
+    return [save(figure, directory / f"{name}.png") for name, figure in drawn(result).items()]
 
 
 def _curves(result: SearchResult) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -160,6 +172,7 @@ def _draw_curves(
         if number in best_line:
             style = {"color": BEST, "linewidth": 2.4, "zorder": 5}
         epochs, values = curves[number]
+        style |= {"gid": f"trial-{number + 1}", "label": f"_trial {number + 1}"}  # for a page; not in the legend
         axes.plot(epochs, values, marker="o" if len(epochs) == 1 else None, markersize=3, **style)
     axes.plot([], [], color=BEST, linewidth=2.4, label=f"best, trial {best_line[0] + 1}")
 

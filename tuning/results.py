@@ -17,10 +17,12 @@ from tuning.parameters import decode, expanded
 from tuning.task import fine_tuned_path, model_path
 from zoo import storage
 from zoo.errors import ZooError
+from zoo.tables import write_table
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
     from zoo.evaluation.comparison import Comparison
 
@@ -235,10 +237,14 @@ class SearchResult:
         """Draws every picture of `tuning.plots.PLOTS` that this search has something for, as PNG files of their names."""
         return plots.save_all(self, Path(directory))
 
+    def figures(self) -> dict[str, tuple[str, Figure]]:
+        """Name -> (caption, figure) of every picture that this search has something for; for reports."""
+        return {name: (plots.CAPTIONS[name], figure) for name, figure in plots.drawn(self).items()}
+
     def write(self) -> None:
         """Writes `trials.csv`, `runs.csv`, `epochs.csv` and, when a trial was completed, `result.json` to the folder."""
         for name, table in (("trials", self.table), ("runs", self.runs), ("epochs", self.epochs)):
-            storage.write_text(self.directory / f"{name}.csv", table.to_csv(index=False))
+            write_table(self.directory / f"{name}.csv", table)
         if checkpoints.best_of(self.trials, self.direction) is not None:
             storage.write_json(self.directory / "result.json", self._summary())
 

@@ -18,6 +18,7 @@ import pandas as pd
 from tuning.journal import as_plain
 from zoo import storage
 from zoo.errors import UsageError
+from zoo.tables import write_table
 
 if TYPE_CHECKING:
     from tuning.results import SearchResult
@@ -81,7 +82,7 @@ def retrain_best(
             if seed in done and (folder is None or (folder / "result.json").exists()):
                 continue
             done[seed] = row = _train(result, splits, seed, folder, verbose=verbose)
-            storage.write_text(result.directory / TABLE, pd.DataFrame(done.values()).to_csv(index=False))
+            write_table(result.directory / TABLE, pd.DataFrame(done.values()))
             if verbose:
                 print(f"seed {seed} ({number}/{len(wanted)})  {_scores(row)}  {row['seconds']:.1f} s", flush=True)
     return pd.DataFrame([done[seed] for seed in wanted])

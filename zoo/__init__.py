@@ -12,11 +12,14 @@ from zoo.version import __version__
 
 if TYPE_CHECKING:
     from zoo.data.datasets import list_datasets, load_dataset
+    from zoo.data.duplicates import Duplicates, find_duplicates
     from zoo.data.examples import plot_examples
     from zoo.data.images import load_images
     from zoo.data.split import Split
     from zoo.data.splits import DataSplits
     from zoo.errors import DataError, DataWarning, ExportError, LockedError, UsageError, WeightsError, ZooError
+    from zoo.evaluation.calibration import Calibration, measure_calibration
+    from zoo.evaluation.calibration_plot import plot_calibration
     from zoo.evaluation.comparison import Comparison, compare
     from zoo.evaluation.corruptions import corrupt
     from zoo.evaluation.fooling import Fooling, fool
@@ -25,9 +28,12 @@ if TYPE_CHECKING:
     from zoo.evaluation.robustness import Robustness, measure_robustness
     from zoo.evaluation.robustness_plots import plot_fooling, plot_robustness
     from zoo.evaluation.scoring import Evaluation, evaluate
-    from zoo.exporting.exporter import Certificate, export
+    from zoo.exporting.certificate import Certificate
+    from zoo.exporting.exporter import export
+    from zoo.exporting.loading import Predictor, load_exported
     from zoo.models.catalog import build, list_models
     from zoo.reporting.page import write_report
+    from zoo.reporting.side_by_side import write_comparison_report
     from zoo.training.compiling import compile_model
     from zoo.training.recipe import Recipe
     from zoo.training.run import TrainingRun, load_run
@@ -44,6 +50,8 @@ _PUBLIC = {
     "ZooError": "zoo.errors",
     "list_datasets": "zoo.data.datasets",
     "load_dataset": "zoo.data.datasets",
+    "Duplicates": "zoo.data.duplicates",
+    "find_duplicates": "zoo.data.duplicates",
     "load_images": "zoo.data.images",
     "plot_examples": "zoo.data.examples",
     "DataSplits": "zoo.data.splits",
@@ -56,6 +64,9 @@ _PUBLIC = {
     "TrainingRun": "zoo.training.run",
     "load_run": "zoo.training.run",
     "train": "zoo.training.trainer",
+    "Calibration": "zoo.evaluation.calibration",
+    "measure_calibration": "zoo.evaluation.calibration",
+    "plot_calibration": "zoo.evaluation.calibration_plot",
     "Comparison": "zoo.evaluation.comparison",
     "compare": "zoo.evaluation.comparison",
     "compare_models": "zoo.evaluation.paired_models",
@@ -69,21 +80,27 @@ _PUBLIC = {
     "measure_robustness": "zoo.evaluation.robustness",
     "plot_fooling": "zoo.evaluation.robustness_plots",
     "plot_robustness": "zoo.evaluation.robustness_plots",
+    "write_comparison_report": "zoo.reporting.side_by_side",
     "write_report": "zoo.reporting.page",
-    "Certificate": "zoo.exporting.exporter",
+    "Certificate": "zoo.exporting.certificate",
     "export": "zoo.exporting.exporter",
+    "Predictor": "zoo.exporting.loading",
+    "load_exported": "zoo.exporting.loading",
 }
 
 __all__ = [
+    "Calibration",
     "Certificate",
     "Comparison",
     "DataError",
     "DataSplits",
     "DataWarning",
+    "Duplicates",
     "Evaluation",
     "ExportError",
     "Fooling",
     "LockedError",
+    "Predictor",
     "Recipe",
     "Robustness",
     "Split",
@@ -100,18 +117,23 @@ __all__ = [
     "decode_predictions",
     "evaluate",
     "export",
+    "find_duplicates",
     "fool",
     "gradient_sign_step",
     "list_datasets",
     "list_models",
     "load_dataset",
+    "load_exported",
     "load_images",
     "load_run",
+    "measure_calibration",
     "measure_robustness",
+    "plot_calibration",
     "plot_examples",
     "plot_fooling",
     "plot_robustness",
     "train",
+    "write_comparison_report",
     "write_report",
 ]
 

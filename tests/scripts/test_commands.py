@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,47 @@ def test_evaluate_and_report_repeat_from_the_folder(call, trained, tmp_path):
     code, out, _ = call("report", trained, "--output", tmp_path / "page.html")
     assert code == 0
     assert (tmp_path / "page.html").read_text().startswith("<!")
+    assert (tmp_path / "plots" / "calibration.png").exists()
+
+
+def test_a_report_of_two_runs_and_of_a_run_without_its_data(call, trained, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    config = json.loads((other / "config.json").read_text())
+    config["data"]["name"] = "/nowhere"
+    (other / "config.json").write_text(json.dumps(config))
+    code, out, err = call("report", other)
+    assert code == 0
+    assert err.startswith("note: other is shown without its data: /nowhere")
+    page = (other / "report.html").read_text()
+    assert "Every test example" in page
+    code, out, _ = call("report", trained, other, "--output", tmp_path / "both.html")
+    assert (code, out) == (0, f"report {tmp_path / 'both.html'}\n")
+    page = (tmp_path / "both.html").read_text()
+    assert "data.name" in page
+    assert "On the same examples" in page
+    assert (tmp_path / "both-plots" / "runs-val-loss.png").exists()
+
+
+def test_robustness_goes_into_the_folder_and_the_report(call, trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    code, out, _ = call("evaluate", folder, "--robustness")
+    assert code == 0
+    assert "noise: accuracy 0." in out
+    assert '<section id="robustness"' in (folder / "report.html").read_text()
+    assert '<section id="robustness"' not in (trained / "report.html").read_text()
+
+
+@pytest.mark.parametrize("folders", [["nowhere"], ["search", "search2"]])
+def test_what_a_report_cannot_be_of(call, tmp_path, folders):
+    for name in folders:
+        if name != "nowhere":
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "journal.jsonl").touch()
+    code, _, err = call("report", *(tmp_path / name for name in folders))
+    assert code == 2
+    assert err.count("\n") == 1
 
 
 def test_export_then_predict_agrees_with_the_table(call, trained, tmp_path):

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import statistics
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,16 @@ from scipy import stats
 
 from zoo.errors import UsageError
 from zoo.evaluation.intervals import wilson_interval
-from zoo.evaluation.scoring import Evaluation
 from zoo.evaluation.significance import holm
 from zoo.evaluation.statements import CHOSEN, indistinguishable_sentence, number, p_value
+
+
+class Scored(Protocol):
+    """A model's answers on a split, as `zoo.Evaluation` has them."""
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """One row an example: true and correct are read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +116,7 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
     return McNemar(int((a & b).sum()), only_a, only_b, int((~a & ~b).sum()), (only_a - only_b) / len(a), p)
 
 
-def compare_models(evaluations: Mapping[str, Evaluation], *, confidence: float = 0.95) -> ModelComparison:
+def compare_models(evaluations: Mapping[str, Scored], *, confidence: float = 0.95) -> ModelComparison:
     """Compares the accuracies of trained models on the same examples.
 
     Intervals are Wilson's (1927), tests McNemar's, exact, adjusted by Holm's method (1979). They tell what other examples
@@ -149,7 +157,7 @@ def compare_models(evaluations: Mapping[str, Evaluation], *, confidence: float =
     return ModelComparison(models, pairs, confidence)
 
 
-def _check_same_examples(evaluations: Mapping[str, Evaluation]) -> None:
+def _check_same_examples(evaluations: Mapping[str, Scored]) -> None:
     """Raises unless all have the same true classes in the same order."""
     names = list(evaluations)
     first = evaluations[names[0]].predictions["true"].to_numpy()

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zoo.errors import UsageError
-from zoo.evaluation.corruptions import CORRUPTIONS
 from zoo.training.curves import BEST, INK, TRAIN, VALIDATION, finish_axes
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ def plot_robustness(results: Robustness | Mapping[str, Robustness]) -> Figure:
     if not 1 <= len(by_name) <= len(_COLOURS):
         raise UsageError(f"1 to {len(_COLOURS)} results can be shown. Received: {len(by_name)}")
     tables = {name: result.table for name, result in by_name.items()}
+    units = {c: unit for table in tables.values() for c, unit in zip(table["corruption"], table["unit"], strict=True)}
     corruptions = list(dict.fromkeys(name for table in tables.values() for name in table["corruption"]))
     columns = min(len(corruptions), _MAX_COLUMNS)
     rows = math.ceil(len(corruptions) / columns)
@@ -48,7 +48,7 @@ def plot_robustness(results: Robustness | Mapping[str, Robustness]) -> Figure:
         axes = figure.add_subplot(rows, columns, i + 1)
         for (name, table), colour in zip(tables.items(), _COLOURS, strict=False):
             _draw_curve(axes, table[table["corruption"] == corruption], name, colour)
-        finish_axes(axes, f"{corruption} ({CORRUPTIONS[corruption].unit})", "accuracy" if i % columns == 0 else "")
+        finish_axes(axes, f"{corruption} ({units[corruption]})", "accuracy" if i % columns == 0 else "")
         axes.set_ylim(0, 1.02)
         legend = axes.get_legend()
         if legend is not None and (i or len(tables) == 1):  # said once, where there is something to tell apart

@@ -130,15 +130,29 @@ def summarize(
     scores = pd.DataFrame(probabilities, columns=[f"p({name})" for name in names])
     if split.files is not None:
         table.insert(1, "file", split.files)
-    classes = np.arange(len(names))
+    return evaluation_of(pd.concat([table, scores], axis=1))
+
+
+def evaluation_of(predictions: pd.DataFrame) -> Evaluation:
+    """The evaluation that a table of predictions, as in `Evaluation.predictions`, tells; without images.
+
+    Raises:
+        UsageError: a column is missing, or a class has none for its scores.
+    """
+    names = tuple(str(c)[2:-1] for c in predictions.columns if str(c).startswith("p(") and str(c).endswith(")"))
+    if missing := {"true", "predicted", "correct", "confidence", "loss"} - set(predictions.columns):
+        raise UsageError(f"predictions lack the column {min(missing)!r}. Received: {list(predictions.columns)[:8]}")
+    true, predicted = predictions["true"].astype(str), predictions["predicted"].astype(str)
+    if unknown := (set(true) | set(predicted)) - set(names):
+        raise UsageError(f"predictions lack the column 'p({min(unknown)})'. Received: {list(names)[:8]}")
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
-        labels, predicted, labels=classes, zero_division=0
+        true, predicted, labels=list(names), zero_division=0
     )
     return Evaluation(
-        accuracy=float(np.mean(predicted == labels)),
-        loss=float(np.mean(losses)),
-        predictions=pd.concat([table, scores], axis=1),
-        confusion_matrix=metrics.confusion_matrix(labels, predicted, labels=classes),
+        accuracy=float(np.mean(predictions["correct"])),
+        loss=float(np.mean(predictions["loss"])),
+        predictions=predictions,
+        confusion_matrix=metrics.confusion_matrix(true, predicted, labels=list(names)),
         per_class=pd.DataFrame(
             {"precision": precision, "recall": recall, "f1": f1, "support": support},
             index=pd.Index(names, name="class"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from zoo.training.curves import RunTables
 
@@ -88,6 +89,9 @@ class SearchLike(SearchTable, Protocol):
     @property
     def num_models(self) -> int:
         """How many runs a trial's score is the mean of."""
+
+    def figures(self) -> Mapping[str, tuple[str, Figure]]:
+        """Name -> (caption, figure): its pictures; asked where a trial has a score."""
 
     def compare(self) -> Comparison:
         """The trials compared over their runs; asked where there are several runs a trial."""

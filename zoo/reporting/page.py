@@ -1,54 +1,50 @@
-"""One HTML page that holds everything about a run: summary, settings, curves, errors, every test image, the search."""
+"""`write_report`: one HTML page that holds everything about a run, a search or a comparison."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import pandas as pd
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
-from zoo.evaluation.intervals import wilson_interval
-from zoo.reporting.comparison_section import comparison_context
-from zoo.reporting.figures import plot_confusion, plot_search
-from zoo.reporting.formatting import (
-    format_count,
-    format_percent,
-    format_seconds,
-    format_value,
-    frame_table,
-    settings_table,
-)
-from zoo.reporting.gallery import gallery_context
 from zoo.reporting.inputs import EvaluationLike, RunLike, SearchLike
-from zoo.reporting.rendering import data_uri, render_template
-from zoo.storage import write_text
-from zoo.training.curves import curve_figures, figure_png, figure_svg
+from zoo.reporting.plots import write_pngs
+from zoo.reporting.rendering import render_template
+from zoo.reporting.section import Section
+from zoo.reporting.sections.calibration import calibration_section
+from zoo.reporting.sections.certificate import certificate_section
+from zoo.reporting.sections.classes import classes_section
+from zoo.reporting.sections.comparison import comparison_section
+from zoo.reporting.sections.curves import curves_section
+from zoo.reporting.sections.dataset import dataset_section
+from zoo.reporting.sections.gallery import gallery_section
+from zoo.reporting.sections.inside import inside_section
+from zoo.reporting.sections.model import model_section
+from zoo.reporting.sections.recipe import recipe_section
+from zoo.reporting.sections.robustness import robustness_section
+from zoo.reporting.sections.search import comparison_of_trials, search_section
+from zoo.reporting.sections.summary import model_name, run_part, summary_section
+from zoo.storage import atomic_path, write_text
 
-_MATRIX_CLASSES = 40  # a larger confusion matrix is drawn as a picture
-_CONFUSED_PAIRS = 8
-
-
-class Tile(NamedTuple):
-    """One figure of the summary."""
-
-    label: str
-    value: str
-    note: str = ""
+if TYPE_CHECKING:
+    from zoo.data.splits import DataSplits
+    from zoo.evaluation.comparison import Comparison
+    from zoo.evaluation.robustness import Robustness
 
 
 def write_report(
     path: str | os.PathLike[str],
     *,
     run: RunLike | None = None,
+    data: DataSplits | None = None,
     evaluation: EvaluationLike | None = None,
+    robustness: Robustness | Mapping[str, Robustness] | None = None,
     search: SearchLike | None = None,
+    comparison: Comparison | None = None,
+    certificate: Any = None,
     title: str | None = None,
+    plots: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Writes one self-contained HTML file and returns its path; each part that is given becomes sections.
 
@@ -56,187 +52,73 @@ def write_report(
 
     Args:
         path: the file to write, replaced in one step. Missing parent folders are made.
-        run: a training run: summary, recipe, versions, curves.
-        evaluation: a model's results on the test split: accuracy, per-class table, confusion matrix, every image.
-        search: a hyper-parameter search: its trials, its best values and, where a trial has several runs, which trials can
-            be told from the best one.
+        run: a training run: summary, model, curves, recipe and versions.
+        data: the data of the run: class counts, one image of each class, duplicates and leaks; with `run` and `evaluation`
+            also pictures from inside the model, for which its test split is run through it.
+        evaluation: a model's results on the test split: accuracy, per-class table, confusion matrix, calibration, every image.
+        robustness: what `zoo.measure_robustness` gives, or name -> result of several models.
+        search: a hyper-parameter search: its trials, its figures, its best values and, where a trial has several runs, which
+            trials can be told from the best one.
+        comparison: what `zoo.compare` gives; in place of the search's own.
+        certificate: what `zoo.export` gives, or the content of its certificate.json.
         title: the heading. The default names the model and the data where `run` tells them.
+        plots: a folder for a PNG of every figure on the page, for papers and slides. By default none is written.
 
     Raises:
-        UsageError: when none of run, evaluation and search is given.
+        UsageError: when nothing is given.
         DataError: when the predictions or the images do not fit together.
 
     Example:
-        >>> write_report("runs/cnn/report.html", run=run, evaluation=score)
+        >>> write_report("runs/cnn/report.html", run=run, data=data, evaluation=score)
     """
-    if run is None and evaluation is None and search is None:
-        raise UsageError("a report needs a run, an evaluation or a search. Received: none of them")
-    gallery = None if evaluation is None else gallery_context(evaluation)
-    context = {
-        "title": title or _default_title(run),
-        "summary": _summary(run, evaluation, search, has_images=gallery is not None and gallery["has_images"]),
-        "interval": _interval(evaluation),
-        "settings": _settings(run),
-        "curves": _curves(run),
-        "classes": None if evaluation is None else _classes(evaluation),
-        "gallery": gallery,
-        "search": None if search is None else _search(search),
-        "comparison": None if search is None else comparison_context(search),
-    }
-    return write_text(path, render_template("report.html", context))
+    sections: list[Section | None] = []
+    if run is not None or evaluation is not None or search is not None:
+        sections.append(summary_section(run, evaluation, search))
+    if run is not None:
+        sections.append(curves_section(run))
+    if evaluation is not None:
+        sections += [classes_section(evaluation), gallery_section(evaluation), calibration_section(evaluation)]
+    sections += _data_and_model(run, data, evaluation)
+    if robustness is not None:
+        sections.append(robustness_section(robustness))
+    if search is not None:
+        sections.append(search_section(search))
+        comparison = comparison or comparison_of_trials(search)
+    if comparison is not None:
+        sections.append(comparison_section(comparison))
+    if certificate is not None:
+        sections.append(certificate_section(certificate))
+    if run is not None:
+        sections.append(recipe_section(run))
+    shown = [section for section in sections if section is not None]
+    if not shown:
+        raise UsageError("a report needs a run, data, an evaluation, a search or a comparison. Received: none of them")
+    return write_page(path, title or _default_title(run), shown, plots)
 
 
-def _part(run: RunLike, name: str) -> Mapping[str, Any]:
-    part = run.config.get(name)
-    return part if isinstance(part, Mapping) else {}
+def write_page(
+    path: str | os.PathLike[str], title: str, sections: Sequence[Section], plots: str | os.PathLike[str] | None
+) -> Path:
+    """Renders the sections into one file, and where `plots` names a folder, writes their figures there as PNG."""
+    page = write_text(path, render_template("report.html", {"title": title, "sections": sections}))
+    if plots is not None:
+        write_pngs([plot for section in sections for plot in section.plots], Path(plots))
+        for picture in (picture for section in sections for picture in section.pictures):
+            with atomic_path(Path(plots) / f"{picture.name}.png") as temporary:
+                temporary.write_bytes(picture.png)
+    return page
 
 
-def _model_name(run: RunLike) -> str:
-    return str(_part(run, "model").get("name") or getattr(getattr(run, "model", None), "name", "") or "")
+def _data_and_model(
+    run: RunLike | None, data: DataSplits | None, evaluation: EvaluationLike | None
+) -> list[Section | None]:
+    model = getattr(run, "model", None)
+    sections = [None if data is None else dataset_section(data), None if model is None else model_section(model)]
+    if model is not None and data is not None and data.test is not None and evaluation is not None:
+        sections.append(inside_section(model, data.test, evaluation))
+    return sections
 
 
 def _default_title(run: RunLike | None) -> str:
-    names = [] if run is None else [_model_name(run), Path(str(_part(run, "data").get("name") or "")).name]
+    names = [] if run is None else [model_name(run), Path(str(run_part(run, "data").get("name") or "")).name]
     return " on ".join(name for name in names if name) or "Report"
-
-
-def _accuracy_interval(evaluation: EvaluationLike) -> tuple[float, float]:
-    if evaluation.num_examples < 1 or not math.isfinite(evaluation.accuracy):
-        return math.nan, math.nan
-    return wilson_interval(round(evaluation.accuracy * evaluation.num_examples), evaluation.num_examples)
-
-
-def _interval(evaluation: EvaluationLike | None) -> dict[str, str] | None:
-    """Where the accuracy and its interval lie on a line from 0 to 1, as CSS percentages."""
-    if evaluation is None or not math.isfinite(evaluation.accuracy) or evaluation.num_examples < 1:
-        return None
-    low, high = _accuracy_interval(evaluation)
-    return {
-        "low": f"{100 * low:.3f}%",
-        "width": f"{100 * (high - low):.3f}%",
-        "accuracy": f"{100 * evaluation.accuracy:.3f}%",
-    }
-
-
-def _summary(
-    run: RunLike | None, evaluation: EvaluationLike | None, search: SearchLike | None, *, has_images: bool
-) -> list[Tile]:
-    tiles = []
-    if evaluation is not None:
-        low, high = _accuracy_interval(evaluation)
-        note = f"95 % interval {format_percent(low)} to {format_percent(high)} (Wilson)"
-        errors = round((1 - evaluation.accuracy) * evaluation.num_examples) if math.isfinite(evaluation.accuracy) else 0
-        tiles += [
-            Tile("Test accuracy", format_percent(evaluation.accuracy), note),
-            Tile("Test loss", format_value(float(evaluation.loss))),
-            Tile(
-                "Test images" if has_images else "Test examples",
-                format_count(evaluation.num_examples),
-            ),
-            Tile("Errors", format_count(errors)),
-        ]
-    if run is not None:
-        tiles += _run_tiles(run)
-    if search is not None:
-        scores = pd.to_numeric(search.table["score"], errors="coerce")
-        best = scores.min() if search.direction == "min" else scores.max()
-        tiles.append(Tile(f"Best {search.objective}", format_value(float(best)), f"{len(scores)} trials"))
-    return tiles
-
-
-def _run_tiles(run: RunLike) -> list[Tile]:
-    tiles = []
-    if _model_name(run):
-        tiles.append(Tile("Model", _model_name(run)))
-    parameters = _num_parameters(run)
-    if parameters is not None:
-        tiles.append(Tile("Parameters", format_count(parameters)))
-    checks = run.validations
-    if "val_accuracy" in checks.columns and checks["val_accuracy"].notna().any():
-        best = format_percent(float(checks["val_accuracy"].max()))
-        tiles.append(Tile("Best validation accuracy", best))
-    tiles.append(Tile("Epochs run", format_count(len(run.history))))
-    if "seconds" in run.history.columns:
-        tiles.append(Tile("Training time", format_seconds(float(run.history["seconds"].sum()))))
-    return tiles
-
-
-def _num_parameters(run: RunLike) -> int | None:
-    recorded = _part(run, "model").get("num_parameters")
-    count_params = getattr(getattr(run, "model", None), "count_params", None)
-    return int(recorded) if recorded is not None else None if count_params is None else int(count_params())
-
-
-def _settings(run: RunLike | None) -> list[dict[str, Any]]:
-    """The tables of the recipe section, with their captions."""
-    if run is None:
-        return []
-    recipes = [r for r in run.config.get("recipes") or [] if isinstance(r, Mapping)]
-    phases = {f"phase {i + 1}" if len(recipes) > 1 else "value": recipe for i, recipe in enumerate(recipes)}
-    columns: dict[str, Mapping[str, Mapping[str, Any]]] = {
-        "Recipe": phases,
-        "Model": {"value": {k: v for k, v in _part(run, "model").items() if k != "keras"}},  # a whole serialized model
-        "Data": {"value": _part(run, "data")},
-        "Versions": {"value": _part(run, "versions")},
-    }
-    tables = {caption: settings_table(values) for caption, values in columns.items()}
-    return [{"caption": caption, "table": table} for caption, table in tables.items() if table.rows]
-
-
-def _curves(run: RunLike | None) -> list[dict[str, Any]]:
-    figures = {} if run is None else curve_figures(run)
-    return [{"caption": caption, "svg": _trusted(figure_svg(figure))} for caption, figure in figures.items()]
-
-
-def _trusted(svg: str) -> Markup:
-    return Markup(svg)  # noqa: S704 - Matplotlib wrote it and escapes the texts in it
-
-
-def _classes(evaluation: EvaluationLike) -> dict[str, Any]:
-    names = [str(name) for name in evaluation.class_names]
-    matrix = np.asarray(evaluation.confusion_matrix)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    fits = len(names) <= _MATRIX_CLASSES
-    heat_map = None if fits else data_uri(figure_png(plot_confusion(matrix)), "image/png")
-    cells = [
-        [{"count": int(n), "share": float(s)} for n, s in zip(*row, strict=True)]
-        for row in zip(matrix, shares, strict=True)
-    ]
-    return {
-        "names": names,
-        "per_class": [_per_class_row(str(name), row) for name, row in evaluation.per_class.iterrows()],
-        "matrix": cells if fits else None,
-        "heat_map": heat_map,
-        "confused": _most_confused(matrix, shares, names),
-    }
-
-
-def _per_class_row(name: str, row: pd.Series) -> dict[str, Any]:
-    shares = [float(row[column]) for column in ("precision", "recall", "f1")]
-    bars = [{"text": format_percent(s, digits=1), "share": s if math.isfinite(s) else 0.0} for s in shares]
-    return {"name": name, "bars": bars, "support": format_count(int(row["support"]))}
-
-
-def _most_confused(matrix: np.ndarray, shares: np.ndarray, names: list[str]) -> list[list[str]]:
-    wrong = matrix * (1 - np.eye(len(matrix), dtype=int))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSED_PAIRS]
-    pairs = [np.unravel_index(k, wrong.shape) for k in order]
-    return [
-        [names[t], names[p], format_count(wrong[t, p]), format_percent(float(shares[t, p]), digits=1)]
-        for t, p in pairs
-        if wrong[t, p] > 0
-    ]
-
-
-def _search(search: SearchLike) -> dict[str, Any]:
-    scores = pd.to_numeric(search.table["score"], errors="coerce").to_numpy(np.float64)
-    finite = np.isfinite(scores)
-    signed = np.where(finite, scores if search.direction != "min" else -scores, -np.inf)
-    return {
-        "objective": search.objective,
-        "has_single_runs": search.num_models < 2 and len(search.table) > 1,
-        "table": frame_table(search.table),
-        "best_row": int(signed.argmax()) if finite.any() else -1,
-        "best_values": settings_table({"value": search.best_values}),
-        "svg": _trusted(figure_svg(plot_search(search))) if finite.any() else None,
-    }

@@ -9,9 +9,13 @@ from typing import Any
 
 import jinja2
 
+from zoo.reporting.plots import plot_markup
+
 
 def render_template(name: str, context: Mapping[str, Any]) -> str:
     """Renders a template of `zoo/reporting/templates`, autoescape on; an undefined name is an error.
+
+    The filter `drawn` makes SVG of a `Plot`, `data_uri` an address of bytes.
 
     Args:
         name: the template's file name.
@@ -27,6 +31,7 @@ def render_template(name: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"drawn": plot_markup, "data_uri": data_uri}
     return environment.get_template(name).render(context)
 
 

@@ -19,6 +19,7 @@ from zoo.errors import UsageError
 from zoo.reporting.formatting import format_value, frame_table, json_ready, settings_table
 from zoo.reporting.rendering import data_uri, render_template
 from zoo.storage import atomic_path, write_json, write_text
+from zoo.tables import write_table
 from zoo.training.curves import figure_png
 from zoo.version import __version__
 
@@ -151,7 +152,7 @@ class StudyReport:
             with atomic_path(directory / f"{name}.png") as temporary:
                 temporary.write_bytes(png)
         for stem, (_, frame) in self._tables.items():
-            write_text(directory / f"{stem}.csv", frame.to_csv(index=False))
+            write_table(directory / f"{stem}.csv", frame)
         page = write_text(directory / "index.html", render_template("study.html", self._context()))
         write_json(directory / "result.json", self._result())
         return page

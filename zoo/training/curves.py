@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 INK = "#22262b"  # text and axes; an inline SVG takes the page's own text colour in its place
 TRAIN, VALIDATION, BEST = "#3f83f8", "#e8710a", "#0e9f6e"
 _SMOOTHED_POINTS = 50
+_PAGE_COLOURS = {INK: "currentColor", "#000000": "currentColor", "#ffffff": "var(--card, #ffffff)"}
 
 
 class RunTables(Protocol):
@@ -67,13 +69,19 @@ def figure_png(figure: Figure) -> bytes:
 
 
 def figure_svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element for a page: transparent, text as text, ink in the page's text colour."""
+    """The figure as an `<svg>` element for a page: transparent, text as text.
+
+    Ink and black take the page's text colour, white takes its `--card`, so that the figure follows a dark page.
+    """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "zoo"}):
         plain = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, dpi=144, metadata=plain)
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = buffer.getvalue().replace("<svg ", '<svg fill="currentColor" ', 1)  # Matplotlib does not write black fills
+    colours = re.compile("|".join(_PAGE_COLOURS))
+    return re.sub(  # only in tags: a text may name a colour
+        "<[^<>]+>", lambda tag: colours.sub(lambda c: _PAGE_COLOURS[c[0]], tag[0]), svg[svg.index("<svg") :]
+    )
 
 
 def _panels(run: RunTables) -> dict[str, Callable[[Axes, RunTables], None]]:
@@ -168,7 +176,7 @@ def _limit_to_finite(axes: Axes) -> None:
 
 def finish_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
     """Labels, a light grid, no box, and a legend."""
-    axes.set_xlabel(xlabel, color=INK)
+    axes.set_xlabel(xlabel, color=INK, parse_math=False)
     axes.set_ylabel(ylabel, color=INK, parse_math=False)  # an objective's name may hold a dollar sign
     axes.tick_params(colors=INK)
     axes.grid(color=INK, alpha=0.12, linewidth=0.8)
@@ -176,4 +184,5 @@ def finish_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(INK)
-    axes.legend(frameon=False, fontsize="small", labelcolor=INK)
+    for text in axes.legend(frameon=False, fontsize="small", labelcolor=INK).get_texts():
+        text.set_parse_math(False)  # a model's or a class's name may hold one too

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from zoo.errors import ZooError, changes
-from zoo.storage import atomic_path, write_json, write_text
+from zoo.storage import atomic_path, write_json
+from zoo.tables import write_table
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ _TABLES = ("history", "steps", "validations")
 def write_tables(directory: Path, tables: dict[str, pd.DataFrame]) -> None:
     """Writes history.csv, steps.csv and validations.csv."""
     for name in _TABLES:
-        write_text(directory / f"{name}.csv", tables[name].to_csv(index=False))
+        write_table(directory / f"{name}.csv", tables[name])
 
 
 def write_finished(directory: Path, run: TrainingRun) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-DESKTOP, PHONE = (1280, 900), (390, 844)  # pixels
+from windows import DESKTOP
 
 
 @dataclasses.dataclass

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from zoo.errors import ZooError
 from zoo.evaluation.comparison import Comparison, compare
+from zoo.reporting.figures import plot_search
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Search:
     @property
     def num_models(self) -> int:
         return 1 if self.runs is None else int(self.runs["repeat"].nunique())
+
+    def figures(self) -> dict[str, tuple[str, Figure]]:
+        return {"best_so_far": (f"Best {self.objective} so far", plot_search(self))}
 
     def compare(self) -> Comparison:
         if self.runs is None:

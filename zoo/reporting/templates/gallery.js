@@ -1,12 +1,14 @@
 (() => {
   "use strict";
-  const BATCH = 60;
+  const BATCH = 24, MORE = 96, FIRST = 8; // cards drawn at first, with each press, and in the two short lists
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("gallery-data").textContent);
   data.loss = data.loss.map((value) => (value === "inf" ? Infinity : value));
   const items = byId("gallery-items");
-  const sort = byId("gallery-sort"), errors = byId("gallery-errors"), more = byId("gallery-more");
+  const sort = byId("gallery-sort"), answers = byId("gallery-answers"), more = byId("gallery-more");
+  const low = byId("gallery-low"), high = byId("gallery-high");
   const filters = { true: byId("gallery-true"), predicted: byId("gallery-predicted") };
+  const all = data.true.map((_, i) => i);
   let order = [], drawn = 0;
 
   // Names come from outside: they only ever become text, never markup.
@@ -26,6 +28,12 @@
     const n = data.num_shown;
     return Array.from({ length: n }, (_, j) => [data.shown ? data.shown[i * n + j] : j, data.scores[i * n + j] / 1e4]);
   };
+
+  // How far the best class is ahead of the second best: 0 where the model cannot decide.
+  data.margin = data.true.map((_, i) => {
+    const [best, second] = shownOf(i).map(([, share]) => share).sort((a, b) => b - a);
+    return data.confidence[i] === null ? null : best - (second ?? 0);
+  });
 
   function scores(i) {
     const box = make("div", "scores");
@@ -66,6 +74,7 @@
 
   function card(i) {
     const wrong = isError(i), element = make("li", wrong ? "card error" : "card");
+    element.dataset.index = data.index[i];
     const verdict = make("div", "verdict");
     verdict.append(
       make("div", "mark", wrong ? "✗ wrong" : "✓ correct"),
@@ -80,6 +89,7 @@
 
   function row(i) {
     const wrong = isError(i), element = make("tr", wrong ? "error" : "");
+    element.dataset.index = data.index[i];
     const cells = [labelOf(i), nameOf(data.true[i]), nameOf(data.predicted[i]), wrong ? "✗ wrong" : "✓ correct",
       confidenceOf(i), lossOf(i)];
     cells.forEach((text, k) => element.append(make("td", k === 3 ? "mark" : "", text)));
@@ -89,8 +99,8 @@
     return element;
   }
 
-  function compare() {
-    const descending = !sort.value.startsWith("-"), values = data[sort.value.replace("-", "")];
+  function comparison(key) {
+    const descending = !key.startsWith("-"), values = data[key.replace("-", "")];
     if (!values) return (a, b) => a - b;
     return (a, b) => {
       const x = values[a], y = values[b];
@@ -102,12 +112,12 @@
 
   function draw() {
     const fragment = document.createDocumentFragment();
-    const next = order.slice(drawn, drawn + BATCH);
+    const next = order.slice(drawn, drawn + (drawn ? MORE : BATCH));
     for (const i of next) fragment.append(data.sprite ? card(i) : row(i));
     items.append(fragment);
     drawn += next.length;
     more.hidden = drawn >= order.length;
-    more.textContent = `Show ${Math.min(BATCH, order.length - drawn)} more`;
+    more.textContent = `Show ${Math.min(MORE, order.length - drawn)} more`;
     const count = (n) => n.toLocaleString("en").replace(/,/g, "\u202f");
     const wrong = order.filter(isError).length;
     byId("gallery-count").textContent = order.length
@@ -115,22 +125,33 @@
       : "Nothing fits these filters.";
   }
 
+  function isWithin(i) {
+    const from = Number(low.value || 0), to = Number(high.value || 100);
+    if (from <= 0 && to >= 100) return true; // also what has no confidence
+    return data.confidence[i] !== null && 100 * data.confidence[i] >= from && 100 * data.confidence[i] <= to;
+  }
+
   function refresh() {
-    order = data.true.map((_, i) => i).filter((i) =>
+    order = all.filter((i) =>
       (filters.true.value === "" || data.true[i] === Number(filters.true.value)) &&
       (filters.predicted.value === "" || data.predicted[i] === Number(filters.predicted.value)) &&
-      (!errors.checked || isError(i)));
-    order.sort(compare());
+      (answers.value === "" || isError(i) === (answers.value === "wrong")) && isWithin(i));
+    order.sort(comparison(sort.value));
     items.replaceChildren();
     drawn = 0;
     draw();
   }
 
-  function filter(trueClass, predictedClass) {
-    filters.true.value = trueClass;
-    filters.predicted.value = predictedClass;
-    errors.checked = false;
+  function filter(trueClass, predictedClass, from = 0, to = 100) {
+    [filters.true.value, filters.predicted.value, answers.value] = [trueClass, predictedClass, ""];
+    [low.value, high.value] = [from, to];
     refresh();
+  }
+
+  function drawFirst(id, key, chosen) {
+    const first = chosen.sort(comparison(key)).slice(0, FIRST);
+    byId(id).append(...first.map(card));
+    byId(`${id}-part`).hidden = !first.length;
   }
 
   for (const select of Object.values(filters)) {
@@ -140,8 +161,9 @@
       select.append(option);
     });
   }
-  for (const control of [sort, errors, filters.true, filters.predicted]) control.addEventListener("change", refresh);
+  for (const control of [sort, answers, low, high, filters.true, filters.predicted]) control.addEventListener("change", refresh);
   more.addEventListener("click", draw);
+  byId("gallery-half").addEventListener("click", () => { sort.value = "-margin"; filter("", "", 40, 60); });
   byId("gallery-reset").addEventListener("click", () => { sort.value = "loss"; filter("", ""); });
   byId("matrix")?.addEventListener("click", (event) => {
     const button = event.target.closest("button");
@@ -150,7 +172,10 @@
     byId("gallery").scrollIntoView();
     filters.true.focus({ preventScroll: true });
   });
-  if (!data.sprite) {
+  if (data.sprite) {
+    drawFirst("gallery-worst", "loss", all.filter(isError));
+    drawFirst("gallery-uncertain", "-margin", [...all]);
+  } else {
     for (const name of ["example", "true", "predicted", "", "confidence", "loss", "scores"]) {
       const cell = make("th", "", name);
       cell.scope = "col";

@@ -1,37 +1,34 @@
-"""The section of a report that says which trials of a search can be told from the best one."""
+"""Which of several groups can be told from the best one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from markupsafe import Markup
 
-from zoo.errors import ZooError
+from zoo.evaluation.comparison_plots import plot_comparison
 from zoo.evaluation.statements import number, p_value
 from zoo.reporting.formatting import MISSING, Table
-from zoo.reporting.inputs import SearchLike
-from zoo.training.curves import figure_svg
+from zoo.reporting.plots import Plot
+from zoo.reporting.section import Section
+
+if TYPE_CHECKING:
+    from zoo.evaluation.comparison import Comparison
 
 _MAX_ROWS = 20
 
 
-def comparison_context(search: SearchLike) -> dict[str, Any] | None:
-    """What the template shows; None for one run a trial, or fewer than two trials to compare."""
-    if search.num_models < 2:
-        return None
-    try:
-        found = search.compare()
-    except ZooError:  # one trial, or none, was completed
-        return None
-    header = ["group", "n", "mean", f"{100 * found.confidence:g} % interval", "difference", "p (Holm)", ""]
+def comparison_section(found: Comparison) -> Section:
+    """Means with their intervals, sentences, and the table of the best groups."""
+    header = ["group", "n", "mean", f"{100 * found.confidence:g} % interval", "difference", "p (Holm)", "verdict"]
     rows = [_row(row, is_best=i == 0) for i, (_, row) in enumerate(found.groups.head(_MAX_ROWS).iterrows())]
-    return {
+    content = {
         "sentences": found.sentences(),
         "table": Table(header, rows, [False, True, True, True, True, True, False]),
         "more": f"The table has the best {_MAX_ROWS} of {len(found.groups)}." if len(found.groups) > _MAX_ROWS else "",
-        "svg": Markup(figure_svg(found.figure())),  # noqa: S704 - Matplotlib wrote it and escapes the texts in it
     }
+    plot = Plot("comparison", "Means and their intervals", plot_comparison(found))
+    return Section("comparison", "Comparison", content, (plot,))
 
 
 def _row(row: pd.Series, *, is_best: bool) -> list[str]:

@@ -12,13 +12,14 @@ from zoo.reporting.atlas import Atlas, pack_images
 from zoo.reporting.formatting import json_ready, script_json
 from zoo.reporting.inputs import EvaluationLike
 from zoo.reporting.rendering import data_uri
+from zoo.reporting.section import Section
 
 _ALL_CLASSES = 10  # up to so many classes every score is shown
 _TOP_CLASSES = 5  # of more classes only the best, and the true one
 
 
-def gallery_context(evaluation: EvaluationLike) -> dict[str, Any]:
-    """What the gallery section of the template needs: sprite sheets as `data:` addresses and the payload as JSON.
+def gallery_section(evaluation: EvaluationLike) -> Section:
+    """Every test example: sprite sheets as `data:` addresses, and what the script draws as JSON.
 
     Args:
         evaluation: predictions in the documented columns; images or None.
@@ -36,12 +37,12 @@ def gallery_context(evaluation: EvaluationLike) -> dict[str, Any]:
     if images is not None and len(images) != len(predictions):
         raise DataError(f"{len(images)} images do not fit {len(predictions)} predictions, one row an image")
     atlas = pack_images(images) if images is not None and len(predictions) else None
-    return {
+    content = {
         "payload": script_json(_payload(predictions, names, atlas)),
         "sheets": [data_uri(sheet, atlas.media_type) for sheet in atlas.sheets] if atlas else [],
-        "has_images": atlas is not None,
         "atlas": atlas,
     }
+    return Section("gallery", "Every test image" if atlas else "Every test example", content)
 
 
 def _payload(predictions: pd.DataFrame, names: list[str], atlas: Atlas | None) -> dict[str, Any]:

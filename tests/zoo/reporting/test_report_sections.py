@@ -1,0 +1,199 @@
+"""What each section tells, beside those of evaluations and searches."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_examples import make_evaluation, make_run
+
+import zoo
+from zoo.reporting.page import write_report
+from zoo.reporting.sections.certificate import certificate_section
+from zoo.reporting.sections.curves import gap_notes
+from zoo.reporting.sections.dataset import dataset_section
+from zoo.reporting.sections.inside import inside_section
+from zoo.reporting.sections.model import model_section
+from zoo.reporting.sections.summary import summary_section
+
+
+@pytest.fixture(scope="module")
+def trained():
+    data = zoo.load_dataset("digits", limit=300)
+    model = zoo.build("cnn", data.input_shape, data.num_classes, filters=(4,), num_stages=1, units=8)
+    run = zoo.train(model, data, zoo.Recipe(epochs=2))
+    return run, data, zoo.evaluate(model, data.test)
+
+
+# Summary and curves
+
+
+def test_guessing_the_most_frequent_class_is_said():
+    evaluation = dataclasses.replace(
+        make_evaluation(), confusion_matrix=np.array([[50, 10, 0], [0, 20, 0], [0, 0, 20]])
+    )
+    note = summary_section(None, evaluation, None).content["tiles"][0].note
+    assert "most frequent class gives 60.0" in note
+
+
+def run_with(train: list[float], validation: list[float], losses: list[float]):
+    run = make_run(num_epochs=len(train))
+    history = run.history.assign(accuracy=train, val_accuracy=validation)
+    checks = run.validations.assign(val_data_loss=losses, val_loss=losses)
+    return dataclasses.replace(run, history=history, validations=checks)
+
+
+def test_a_wide_gap_and_a_rising_loss_are_called_out():
+    gap, loss = gap_notes(run_with([0.5, 0.9, 0.99], [0.5, 0.8, 0.79], [1.0, 0.5, 0.8]))
+    assert "20.0 points below training accuracy" in gap["text"]
+    assert gap["warning"]
+    assert "lowest (0.5) after step 59" in loss["text"]
+    assert loss["warning"]
+
+
+def test_a_narrow_gap_and_a_falling_loss_are_not():
+    gap, loss = gap_notes(run_with([0.5, 0.9, 0.92], [0.5, 0.88, 0.93], [1.0, 0.5, 0.4]))
+    assert "1.0 points above" in gap["text"]
+    assert not gap["warning"]
+    assert not loss["warning"]
+
+
+@pytest.mark.parametrize("losses", [[1.0, math.nan], [math.nan, math.nan], [1.0, math.inf]])
+def test_a_run_that_diverged_is_no_crash(losses):
+    notes = gap_notes(run_with([0.5, 0.5], [math.nan, math.nan], losses))
+    assert all("nan" not in str(note["text"]) for note in notes)
+    assert [note["warning"] for note in notes] == ([True] if losses[0] == 1.0 else [])
+
+
+# Data
+
+
+def test_counts_are_those_of_the_splits(trained):
+    _, data, _ = trained
+    section = dataset_section(data)
+    table = section.content["counts"]
+    assert table.header == ["class", "train", "validation", "test"]
+    assert [int(row[1]) for row in table.rows[:-1]] == np.bincount(data.train.labels, minlength=10).tolist()
+    assert table.rows[-1] == ["all", str(len(data.train)), str(len(data.validation)), str(len(data.test))]
+    assert section.content["duplicates"] == ["No exact copies were found (train, validation, test)."]
+    assert [picture.name for picture in section.pictures] == ["examples"]
+
+
+def test_leaks_and_contradictions_are_named():
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+    train = np.concatenate([images[:16], images[3:4]])
+    labels = [*([0] * 8), *([1] * 8), 1]  # 3 and 16 are equal, and of two classes
+    data = zoo.DataSplits.from_arrays((train, labels), validation=None, test=(images[[5, 18]], [0, 1]))
+    content = dataset_section(data).content
+    assert content["has_leaks"]
+    assert content["duplicates"][0].startswith("2 exact copies")
+    assert "1 groups of equal examples" in content["duplicates"][1]
+    assert "more than one split" in content["duplicates"][1]
+    assert "more than one label" in content["duplicates"][2]
+    assert content["groups"] == ["train 5 (0) = test 0 (0)", "train 3 (0) = train 16 (1)"]
+
+
+def test_points_and_uneven_classes():
+    points = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    data = zoo.DataSplits.from_arrays((points, [0] * 30 + [1] * 10), class_names=("many", "few"), validation=None)
+    section = dataset_section(data)
+    assert "many has 3.0 times as many training examples as few" in section.content["imbalance"]
+    assert section.pictures == ()
+
+
+# Model and what is inside
+
+
+def test_the_layers_of_a_model_add_up(trained):
+    model = trained[0].model
+    content = model_section(model).content
+    numbers = [int(row["parameters"].replace("\u202f", "")) for row in content["rows"] if row["parameters"]]
+    assert sum(numbers) == model.count_params()
+    assert [row["name"] for row in content["rows"]] == [layer.name for layer in model.layers]
+
+
+def test_nested_models_are_indented_and_frozen_layers_are_said():
+    import keras
+
+    inner = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, name="inner")], name="nested")
+    inner.trainable = False
+    model = keras.Sequential([keras.layers.Input((4,)), inner, keras.layers.Dense(2, name="head")])
+    rows = {row["name"].strip(): row for row in model_section(model).content["rows"]}
+    assert rows["inner"]["state"] == rows["nested"]["state"] == "frozen"
+    assert rows["head"] == {"name": "head", "kind": "Dense", "shape": "2", "parameters": "8", "state": "learns"}
+    assert rows["nested"]["parameters"] == ""
+    assert model_section(object()) is None
+
+
+def test_inside_a_convolutional_network(trained):
+    run, data, score = trained
+    before = [w.numpy() for w in run.model.weights]
+    names = [picture.name for picture in inside_section(run.model, data.test, score).pictures]
+    assert names == ["filters", "feature-maps", "grad-cam", "saliency"]
+    assert all(np.array_equal(a, b) for a, b in zip(before, [w.numpy() for w in run.model.weights], strict=True))
+
+
+def test_inside_a_linear_model_are_weight_images(trained):
+    _, data, _ = trained
+    model = zoo.build("softmax", data.input_shape, data.num_classes)
+    names = [picture.name for picture in inside_section(model, data.test, zoo.evaluate(model, data.test)).pictures]
+    assert names == ["weight-images", "saliency"]
+
+
+def test_points_have_no_pictures_from_inside():
+    data = zoo.load_dataset("blobs")
+    model = zoo.build("mlp", data.input_shape, data.num_classes)
+    assert inside_section(model, data.test, zoo.evaluate(model, data.test)) is None
+
+
+# Certificate, and everything together
+
+
+def test_a_certificate_and_its_file_give_the_same_section(trained, tmp_path):
+    import json
+
+    run, data, _ = trained
+    certificate = zoo.export(run.model, tmp_path / "export", formats="keras", check_with=data.test)
+    section = certificate_section(certificate)
+    from_file = certificate_section(json.loads((tmp_path / "export/certificate.json").read_text()))
+    assert section.content["checks"] == from_file.content["checks"]
+    assert section.content["checks"].rows[0][0] == "keras"
+    assert ("model.keras", certificate.files["model.keras"]) in [tuple(row) for row in section.content["files"].rows]
+
+
+def test_all_parts_make_one_page_with_a_png_of_every_figure(trained, tmp_path):
+    run, data, score = trained
+    robustness = zoo.measure_robustness(run.model, data.test, {"noise": [0.2]}, verbose=False)
+    path = write_report(
+        tmp_path / "page" / "report.html",
+        run=run,
+        data=data,
+        evaluation=score,
+        robustness=robustness,
+        plots=tmp_path / "plots",
+    )
+    page = path.read_text()
+    for name in ("summary", "curves", "gallery", "calibration", "data", "model", "inside", "robustness", "recipe"):
+        assert f'<section id="{name}"' in page
+    figures = {file.stem for file in (tmp_path / "plots").iterdir()}
+    assert {"loss-by-step", "calibration", "robustness", "examples", "filters", "grad-cam"} <= figures
+    assert len(figures) == page.count('<figure class="plot"') + page.count('<figure class="picture"')
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+    for file in (tmp_path / "plots").iterdir():
+        assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_data_alone_make_a_page(trained, tmp_path):
+    page = write_report(tmp_path / "r.html", data=trained[1]).read_text()
+    assert '<section id="data"' in page
+
+
+def test_a_comparison_alone_makes_a_page(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [{"optimizer": o, "seed": s, "score": 0.9 + 0.01 * rng.normal()} for o in "ab" for s in range(5)]
+    found = zoo.compare(pd.DataFrame(rows), groups="optimizer", units="seed")
+    page = write_report(tmp_path / "r.html", comparison=found).read_text()
+    assert found.sentences()[0] in page

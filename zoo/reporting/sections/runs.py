@@ -1,0 +1,176 @@
+"""Several runs beside each other: what differs, what came of it, and whether that is more than chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from zoo.errors import UsageError
+from zoo.evaluation.comparison import Comparison, compare
+from zoo.evaluation.statements import number, p_value
+from zoo.reporting.formatting import MISSING, Table, flatten, format_count, format_seconds, format_value
+from zoo.reporting.inputs import EvaluationLike, RunLike
+from zoo.reporting.plots import Plot
+from zoo.reporting.section import Section
+from zoo.reporting.sections.summary import accuracy_interval, num_parameters
+from zoo.training.curves import finish_axes
+
+if TYPE_CHECKING:
+    from zoo.evaluation.paired_models import ModelComparison
+
+_COLOURS = (
+    "#3f83f8",
+    "#e8710a",
+    "#0e9f6e",
+    "#9061f9",
+    "#c81e1e",
+    "#6b7280",
+    "#b45309",
+    "#0891b2",
+    "#be185d",
+    "#4d7c0f",
+)
+_SEEDS = ("seed",)  # the last part of a setting's name that says which repeat a run is
+_NAMES = ("data.name", "model.name")  # said first where they differ
+
+
+def runs_section(runs: Mapping[str, RunLike], evaluations: Mapping[str, EvaluationLike]) -> Section:
+    """A row a run: the settings that differ, accuracy with its interval, loss, size and cost; and the curves of all."""
+    differing = differing_settings(runs)
+    header = ["run", *differing, "test accuracy", "95 % interval", "test loss", "validation accuracy"]
+    header += ["parameters", "epochs", "training time"]
+    rows = [_row(name, run, evaluations.get(name), differing[:]) for name, run in runs.items()]
+    numeric = [False] * (1 + len(differing)) + [True] * (len(header) - 1 - len(differing))
+    scores = [evaluations[name].accuracy if name in evaluations else -math.inf for name in runs]
+    best = int(np.argmax(scores)) if max(scores) > -math.inf else -1
+    content = {"table": Table(header, rows, numeric), "best_row": best, "is_same": not differing}
+    return Section("runs", "Runs", content, _curves(runs))
+
+
+def differing_settings(runs: Mapping[str, RunLike]) -> list[str]:
+    """The dotted names of the settings that not all runs share; versions apart."""
+    flat = [_settings(run) for run in runs.values()]
+    names = list(dict.fromkeys(name for settings in flat for name in settings))
+    found = [n for n in names if len({repr(settings.get(n)) for settings in flat}) > 1]
+    return sorted(found, key=lambda name: (name not in _NAMES, _is_seed(name)))  # stable
+
+
+def compare_seeds(runs: Mapping[str, RunLike], evaluations: Mapping[str, EvaluationLike]) -> Comparison | None:
+    """The settings compared over seeds, where runs differ in both; None where they do not, or are not all evaluated."""
+    differing = differing_settings(runs)
+    seeds, others = [n for n in differing if _is_seed(n)], [n for n in differing if not _is_seed(n)]
+    if not seeds or not others or set(evaluations) != set(runs):
+        return None
+    rows = []
+    for name, run in runs.items():
+        settings = _settings(run)
+        group = ", ".join(f"{_short(n)}={format_value(settings.get(n))}" for n in others)
+        unit = ", ".join(format_value(settings.get(n)) for n in seeds)
+        rows.append({"settings": group, "seed": unit, "test accuracy": evaluations[name].accuracy})
+    try:
+        return compare(pd.DataFrame(rows), groups="settings", units="seed", score="test accuracy")
+    except UsageError:  # seeds that not every group has, or a group twice on one
+        return None
+
+
+def paired_section(found: ModelComparison) -> Section:
+    """Accuracies on the same examples, and McNemar's tests."""
+    header = ["run", "right", "of", "accuracy", f"{100 * found.confidence:g} % interval", "p (Holm)", "verdict"]
+    rows = []
+    for i, (_, row) in enumerate(found.models.iterrows()):
+        verdict = "best" if i == 0 else "indistinguishable from the best" if row["indistinguishable"] else "worse"
+        p = MISSING if pd.isna(row["p_holm"]) else p_value(row["p_holm"]).removeprefix("p ").removeprefix("= ")
+        interval = f"{number(row['low'])} to {number(row['high'])}"
+        rows.append(
+            [str(row["model"]), str(row["correct"]), str(row["n"]), number(row["accuracy"]), interval, p, verdict]
+        )
+    content = {
+        "sentences": found.sentences(),
+        "table": Table(header, rows, [False, True, True, True, True, True, False]),
+    }
+    return Section("paired", "On the same examples", content)
+
+
+def f1_section(evaluations: Mapping[str, EvaluationLike]) -> Section | None:
+    """F1 of each class, a column a run; None where the classes differ."""
+    classes = {tuple(map(str, e.class_names)) for e in evaluations.values()}
+    if len(classes) != 1:
+        return None
+    frames = {name: evaluation.per_class["f1"] for name, evaluation in evaluations.items()}
+    rows = [
+        [str(name), *(format_value(float(column.iloc[k])) for column in frames.values())]
+        for k, name in enumerate(classes.pop())
+    ]
+    return Section("f1", "F1 of each class", {"table": Table(["class", *frames], rows, [False] + [True] * len(frames))})
+
+
+def _settings(run: RunLike) -> dict[str, Any]:
+    """Data, model and recipes with dotted names; the phases of a recipe by their numbers, if there are several."""
+    parts: dict[str, Any] = {}
+    for part in ("data", "model"):
+        values = run.config.get(part)
+        parts[part] = {k: v for k, v in values.items() if k != "keras"} if isinstance(values, Mapping) else {}
+    recipes: Sequence[Any] = run.config.get("recipes") or []
+    phases = {"recipe": recipes[0]} if len(recipes) == 1 else {f"phase {i + 1}": r for i, r in enumerate(recipes)}
+    return dict(flatten({**parts, **phases}))
+
+
+def _is_seed(name: str) -> bool:
+    return name.rpartition(".")[2] in _SEEDS
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _row(name: str, run: RunLike, evaluation: EvaluationLike | None, differing: Sequence[str]) -> list[str]:
+    settings = _settings(run)
+    low, high = accuracy_interval(evaluation) if evaluation is not None else (math.nan, math.nan)
+    validation = getattr(run, "metrics", {}).get("val_accuracy", math.nan)
+    seconds = float(run.history["seconds"].sum()) if "seconds" in run.history.columns else math.nan
+    parameters = num_parameters(run)
+    return [
+        name,
+        *(format_value(settings.get(key)) for key in differing),
+        MISSING if evaluation is None else format_value(float(evaluation.accuracy)),
+        MISSING if math.isnan(low) else f"{number(low)} to {number(high)}",
+        MISSING if evaluation is None else format_value(float(evaluation.loss)),
+        format_value(float(validation)),
+        MISSING if parameters is None else format_count(parameters),
+        format_count(len(run.history)),
+        format_seconds(seconds),
+    ]
+
+
+def _curves(runs: Mapping[str, RunLike]) -> tuple[Plot, ...]:
+    """Training loss, validation loss and validation accuracy by epoch, a line a run."""
+    plots = []
+    for column, label in (
+        ("loss", "Training loss"),
+        ("val_loss", "Validation loss"),
+        ("val_accuracy", "Validation accuracy"),
+    ):
+        with_column = {name: run for name, run in runs.items() if column in run.history.columns}
+        if not with_column:
+            continue
+        figure = Figure(figsize=(4.8, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        for i, (name, run) in enumerate(with_column.items()):
+            values = pd.to_numeric(run.history[column], errors="coerce").to_numpy(np.float64)
+            epochs = np.arange(1, len(values) + 1)
+            known = np.isfinite(values)
+            colour = _COLOURS[i % len(_COLOURS)]
+            axes.plot(epochs[known], values[known], color=colour, linewidth=1.3, label=name.lstrip("_") or "run")
+        finish_axes(axes, "epoch", label.lower())
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend = axes.get_legend()
+        if legend is not None and len(with_column) > len(_COLOURS):
+            legend.remove()  # would cover the lines
+        plots.append(Plot(f"runs-{column.replace('_', '-')}", f"{label} by epoch", figure))
+    return tuple(plots)
