@@ -143,6 +143,8 @@ def corrupt(
     if np.shape(strength) not in ((), (len(images),)):
         raise UsageError(f"{len(images)} images need one strength or as many. Received: {np.size(strength)}")
     strengths = np.broadcast_to(np.asarray(strength, np.float32), len(images))
+    if not len(images):
+        return images.copy()  # TensorFlow draws no numbers for none
     floats = tf.constant(images, tf.float32 if images.dtype == np.uint8 else None)
     changed = corrupted(floats, name, strengths, np.arange(len(images)), seed, (low, high)).numpy()
     return changed.round().astype(np.uint8) if images.dtype == np.uint8 else changed
@@ -197,10 +199,10 @@ def checked_strengths(name: str, strengths: Sequence[float], shape: Sequence[int
 
 
 def checked_range(input_range: tuple[float, float]) -> tuple[float, float]:
-    """(low, high) as floats; a UsageError unless low < high."""
+    """(low, high) as floats; a UsageError unless both are finite and low < high."""
     low, high = input_range
-    if not low < high:
-        raise UsageError(f"input_range needs low < high. Received: input_range={input_range!r}")
+    if not -math.inf < low < high < math.inf:
+        raise UsageError(f"input_range needs finite low < high. Received: input_range={input_range!r}")
     return float(low), float(high)
 
 

@@ -281,8 +281,8 @@ def _checked_largest(by: str, largest: float | None, shape: tuple[int, ...]) -> 
     """The strength at which a search ends, given or by default; a UsageError for what cannot be."""
     if by != GRADIENT_SIGN and by not in CORRUPTIONS:
         raise unknown_name("way to fool", by, [GRADIENT_SIGN, *CORRUPTIONS])
-    if largest is not None and not (isinstance(largest, numbers.Real) and largest > 0):
-        raise UsageError(f"largest must be positive. Received: largest={largest!r}")
+    if largest is not None and not (isinstance(largest, numbers.Real) and 0 < largest < np.inf):
+        raise UsageError(f"largest must be positive and finite. Received: largest={largest!r}")
     if by == GRADIENT_SIGN:
         return _LARGEST_STEP if largest is None else float(largest)
     kind = CORRUPTIONS[by]

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import UsageError
+from zoo.data.labels import checked_labels
+from zoo.errors import DataError, UsageError
 from zoo.evaluation.corruptions import along_images, checked_range
 from zoo.evaluation.scoring import log_probabilities
 from zoo.models.outputs import known_output_kind
@@ -42,14 +43,24 @@ def gradient_sign_step(
         (N, ...) images of the same type.
 
     Raises:
-        UsageError: the model has no gradient in its input, or its output is no classifier's.
+        UsageError: the model has no gradient in its input, takes inputs of another shape, or its output is no classifier's.
+        DataError: labels that are not one class of the model an image.
     """
     inputs, bounds = tf.constant(images), checked_range(input_range)
     if not inputs.dtype.is_floating:
         raise UsageError(f"a gradient needs float inputs. Received: {inputs.dtype.name}")
+    known = 2 if known_output_kind(model) in ("sigmoid", "logit") else model.outputs[0].shape[-1]
+    expected = model.input_shape
+    if isinstance(expected, tuple) and not inputs.shape.is_compatible_with(expected):
+        raise UsageError(f"the model takes inputs of shape {expected[1:]}. Received: {tuple(inputs.shape)}")
+    classes = checked_labels(labels, len(inputs))
+    if classes.max() >= known:
+        raise DataError(f"labels must be 0 to {known - 1}, the model's classes. Received: {classes.max()}")
+    if np.shape(epsilon) not in ((), (len(inputs),)):
+        raise UsageError(f"{len(inputs)} images need one epsilon or as many. Received: {np.size(epsilon)}")
     signs = gradient_signs(model, tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype))
     strengths = np.broadcast_to(np.asarray(epsilon, np.float64), len(inputs))
-    return step_along(inputs, signs(inputs, tf.constant(labels, tf.int32)), strengths, bounds).numpy()
+    return step_along(inputs, signs(inputs, tf.constant(classes)), strengths, bounds).numpy()
 
 
 def step_along(images: tf.Tensor, signs: tf.Tensor, strengths: np.ndarray, bounds: tuple[float, float]) -> tf.Tensor:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,9 @@ def _grades(corruptions: Any, shape: tuple[int, ...]) -> dict[str, list[float]]:
         corruptions = {name: CORRUPTIONS[name].strengths if name in CORRUPTIONS else () for name in names}
     if not corruptions:
         raise UsageError(f"name one or more corruptions. Received: corruptions={corruptions!r}")
+    for name, values in corruptions.items():
+        if not isinstance(values, Iterable) or isinstance(values, str):
+            raise UsageError(f"the strengths of {name} must be several numbers. Received: {values!r}")
     return {name: sorted({0.0, *checked_strengths(name, values, shape)}) for name, values in corruptions.items()}
 
 

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import UsageError, unknown_name
+from zoo.data.labels import checked_labels
+from zoo.errors import DataError, UsageError, unknown_name
 from zoo.models.outputs import output_kind
 
 Loss = Callable[[Any, Any], Any]  # (labels, outputs) -> losses, whose mean is taken
@@ -48,25 +49,62 @@ def check_built(model: keras.Model) -> None:
 
 
 def as_inputs(model: keras.Model, inputs: Any) -> Any:
-    """Inputs as tensors of the model's type; floats only, in a list or dictionary where the model takes one.
+    """Inputs as tensors of the model's types: one, or those of a model that takes several in a list or dictionary.
 
     Raises:
-        UsageError: the model is not built, or takes inputs of another shape.
+        UsageError: the model is not built, or takes inputs of another shape, number or name; or there are no examples.
     """
     check_built(model)
     heads = getattr(model, "inputs", None) or []
-    arrays = tf.nest.flatten(inputs if isinstance(inputs, (list, tuple, dict)) and len(heads) > 1 else [inputs])
-    expected = [tuple(h.shape[1:]) for h in heads]
-    for array, shape in zip(arrays, expected, strict=False):
-        got = tuple(np.shape(array))[1:]
-        if len(got) != len(shape) or any(n is not None and n != m for n, m in zip(shape, got, strict=True)):
-            raise UsageError(f"{model.name!r} takes batches of inputs of shape {shape}. Received: {np.shape(array)}")
-    dtype = heads[0].dtype if heads else "float64" if model.compute_dtype == "float64" else "float32"
+    structure = getattr(model, "_inputs_struct", None)
+    if not heads and _takes_several(model):
+        return tf.nest.map_structure(lambda x: _as_input(model, x, None), inputs)
+    if isinstance(structure, dict) or (heads and isinstance(inputs, dict)):
+        expected = structure if isinstance(structure, dict) else {head.name: head for head in heads}
+        named = inputs if isinstance(inputs, dict) or len(expected) > 1 else dict.fromkeys(expected, inputs)
+        if not isinstance(named, dict) or set(named) != set(expected):
+            got = sorted(named) if isinstance(named, dict) else type(named).__name__
+            raise UsageError(f"{model.name!r} takes inputs by the names {sorted(expected)}. Received: {got}")
+        found = {name: _as_input(model, named[name], head) for name, head in expected.items()}
+        return found if isinstance(structure, dict) else [*found.values()] if len(found) > 1 else found.popitem()[1]
+    if len(heads) > 1:
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != len(heads):
+            got = f"{len(inputs)} inputs" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+            raise UsageError(f"{model.name!r} takes a list of {len(heads)} inputs. Received: {got}")
+        return [_as_input(model, array, head) for array, head in zip(inputs, heads, strict=True)]
+    return _as_input(model, inputs, heads[0] if heads else None)
 
-    def converted(array: Any) -> tf.Tensor:
-        return tf.cast(tf.convert_to_tensor(array), dtype)
 
-    return tf.nest.map_structure(converted, inputs) if len(heads) > 1 else converted(inputs)
+def as_one_input(model: keras.Model, inputs: Any, what: str) -> tf.Tensor:
+    """`as_inputs` of a model with one input of floats; else a UsageError."""
+    tensor = as_inputs(model, inputs)
+    if not tf.is_tensor(tensor) or not tensor.dtype.is_floating:
+        got = f"inputs of type {tensor.dtype.name}" if tf.is_tensor(tensor) else f"{len(tensor)} inputs"
+        raise UsageError(f"{what} is of models with one input of floats. Received: {model.name!r}, {got}")
+    return tensor
+
+
+def _takes_several(model: keras.Model) -> bool:
+    """Whether a subclassed model was built with a list or dictionary of inputs."""
+    shapes = next(iter((getattr(model, "_build_shapes_dict", None) or {}).values()), ())
+    return isinstance(shapes, dict) or any(isinstance(shape, (list, tuple)) for shape in shapes)
+
+
+def _as_input(model: keras.Model, array: Any, head: keras.KerasTensor | None) -> tf.Tensor:
+    try:
+        tensor = tf.convert_to_tensor(array)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{model.name!r} takes arrays of numbers. Received: {type(array).__name__}") from error
+    got, shape = tuple(tensor.shape), None if head is None else tuple(head.shape[1:])
+    if shape is not None and (
+        len(got) != len(shape) + 1 or any(n is not None and n != m for n, m in zip(shape, got[1:], strict=True))
+    ):
+        raise UsageError(f"{model.name!r} takes batches of inputs of shape {shape}. Received: {got}")
+    if not got or not got[0]:
+        raise UsageError(f"{model.name!r} needs one example or more. Received: inputs of shape {got}")
+    if head is not None:
+        return tf.cast(tensor, head.dtype)
+    return tf.cast(tensor, "float64" if model.compute_dtype == "float64" else "float32")
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
@@ -202,6 +240,7 @@ def cross_entropy(model: keras.Model) -> Loss:
 
     Raises:
         UsageError: the output is neither softmax, one sigmoid unit nor logits.
+        DataError: by the function that is returned, for labels that are no classes of the model.
     """
     kind = output_kind(model)
     if kind == "unknown":
@@ -210,16 +249,26 @@ def cross_entropy(model: keras.Model) -> Loss:
         )
 
     def of_many(labels: Any, outputs: Any) -> tf.Tensor:
-        values = scores(outputs)
-        if kind == "softmax" and values is outputs:
-            values = tf.math.log(outputs)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(labels, tf.int32), values)
+        values = logits(outputs, tf.math.log)
+        classes = _class_indices(labels, values)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(classes, values)
 
     def of_one(labels: Any, outputs: Any) -> tf.Tensor:
-        values = scores(outputs)
-        if kind == "sigmoid" and values is outputs:
-            values = tf.math.log(outputs) - tf.math.log1p(-outputs)
-        targets = tf.cast(tf.reshape(labels, (-1, 1)), values.dtype)
+        values = logits(outputs, lambda p: tf.math.log(p) - tf.math.log1p(-p))
+        targets = tf.cast(_class_indices(labels, values)[:, np.newaxis], values.dtype)
         return tf.nn.sigmoid_cross_entropy_with_logits(targets, values)
 
+    def logits(outputs: Any, inverse: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        is_known = kind in ("logit", "logits") or getattr(outputs, "_keras_logits", None) is not None
+        return scores(outputs) if is_known else inverse(scores(outputs))
+
     return of_one if kind in ("sigmoid", "logit") else of_many
+
+
+def _class_indices(labels: Any, scores: tf.Tensor) -> np.ndarray:
+    """(N,) labels, or a DataError where they are no classes of (N, K) or (N, 1) scores."""
+    count, classes = scores.shape[0], max(scores.shape[1], 2)
+    found = checked_labels(labels, count)
+    if found.max() >= classes:
+        raise DataError(f"labels must be 0 to {classes - 1}, the model's classes. Received: {found.max()}")
+    return found

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from zoo.errors import UsageError, unknown_name
 from zoo.inspection.calling import Loss, as_inputs, named_layers, owners, tapped, untouched
-from zoo.inspection.float64_copy import float32_places, float64_copy, without_float64
+from zoo.inspection.float64_copy import float32_places, float64_copy, is_float, without_float64
 from zoo.inspection.layer_checks import TOLERANCE_IN_FLOAT32, LayerCheck, check_layers
 from zoo.inspection.tensor_checks import LossOfWeights, TensorCheck, judged, some_entries
 
@@ -115,7 +115,8 @@ def check_gradients(
         seed: decides which weights, and the directions.
 
     Raises:
-        UsageError: the model cannot be copied, a pattern matches no layer, or a value is out of range.
+        UsageError: the model cannot be copied, a pattern matches no layer, a value is out of range, or the loss is not finite.
+        DataError: labels that are no classes of the model.
 
     Example:
         >>> import numpy as np
@@ -130,7 +131,7 @@ def check_gradients(
     own_inputs = as_inputs(model, inputs)
     names = _chosen(model, layers)
     pinned = without_float64(model, own_inputs)
-    wide = tf.nest.map_structure(lambda x: tf.cast(x, tf.float64), own_inputs)
+    wide = tf.nest.map_structure(lambda x: tf.cast(x, tf.float64) if is_float(x) else x, own_inputs)
     copy = float64_copy(model, wide, pinned)
     copies = named_layers(copy)
 

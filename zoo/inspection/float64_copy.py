@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -16,7 +16,8 @@ import tensorflow as tf
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from zoo.errors import UsageError
-from zoo.inspection.calling import named_layers, tapped, untouched
+from zoo.inspection.calling import Call, named_layers, tapped, untouched
+from zoo.models.catalog import seeded
 
 _FLOATS = ("float", "bfloat", "mixed")
 
@@ -39,7 +40,7 @@ def float64_copy(model: keras.Model, inputs: Any, pinned: Collection[str] = ()) 
     kinds = {type(part).__name__: type(part) for part in (model, *layers.values())}
     own_names = {layers[name].name for name in pinned}
     try:
-        with _made_in_float64(), SafeModeScope(safe_mode=False), keras.saving.custom_object_scope(kinds):
+        with _made_in_float64(kinds, layers.values()):
             copy = type(model).from_config(_in_float64(model.get_config(), own_names))
             if not copy.built:
                 copy(inputs, training=False)
@@ -66,21 +67,16 @@ def without_float64(model: keras.Model, inputs: Any) -> list[str]:
         return []
     with untouched(), tapped(own.values()) as calls:
         model(inputs, training=False)
-    return [name for name, layer in own.items() if id(layer) in calls and not _runs(layer, calls[id(layer)][0].args)]
+    return [name for name, layer in own.items() if id(layer) in calls and not _runs(layer, calls[id(layer)][0])]
 
 
-def _runs(layer: keras.layers.Layer, args: tuple[Any, ...]) -> bool:
-    wide = tf.nest.map_structure(lambda x: tf.cast(x, tf.float64) if is_float(x) else x, args)
+def _runs(layer: keras.layers.Layer, call: Call) -> bool:
+    given = (call.args, call.kwargs)
+    args, kwargs = tf.nest.map_structure(lambda x: tf.cast(x, tf.float64) if is_float(x) else x, given)
     try:
-        with _made_in_float64(), SafeModeScope(safe_mode=False):
-            type(layer).from_config(_in_float64(layer.get_config(), ()))(*wide)
-    except (
-        TypeError,
-        ValueError,
-        tf.errors.InvalidArgumentError,
-        tf.errors.NotFoundError,
-        tf.errors.UnimplementedError,
-    ):
+        with _made_in_float64({}, [layer]):
+            type(layer).from_config(_in_float64(layer.get_config(), ()))(*args, **kwargs)
+    except Exception:  # whatever a layer of somebody's own does
         return False
     return True
 
@@ -91,14 +87,26 @@ def is_float(value: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _made_in_float64() -> Iterator[None]:
-    """What is made without a dtype, such as the layers of a subclassed model, is made in float64."""
+def _made_in_float64(kinds: Mapping[str, type], layers: Iterable[keras.layers.Layer]) -> Iterator[None]:
+    """What is made without a dtype, such as the layers of a subclassed model, is made in float64.
+
+    Args:
+        kinds: classes that configurations may name.
+        layers: whose `Lambda`s have their own functions: one made of its bytecode knows no `tf` and no global of its file.
+    """
+    functions = {_function_name(lay.name): lay.function for lay in layers if isinstance(lay, keras.layers.Lambda)}
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
     try:
-        yield
+        # Without a seed, what draws weights or numbers takes one from Python's `random`, which is the user's.
+        with seeded(0), SafeModeScope(safe_mode=False), keras.saving.custom_object_scope({**kinds, **functions}):
+            yield
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def _function_name(layer: str) -> str:
+    return f"the function of {layer}"
 
 
 def _in_float64(value: Any, pinned: Collection[str]) -> Any:
@@ -107,6 +115,12 @@ def _in_float64(value: Any, pinned: Collection[str]) -> Any:
         return type(value)(_in_float64(v, pinned) for v in value)
     if not isinstance(value, dict):
         return value
+    function = value.get("function")
+    if isinstance(function, dict) and function.get("class_name") in ("__lambda__", "function"):  # of a Lambda
+        name = _function_name(value["name"])
+        value = value | {
+            "function": {"class_name": "function", "config": name, "registered_name": name, "module": None}
+        }
     dtype = "float32" if value.get("name") in pinned else "float64"
     return {k: dtype if k == "dtype" and _is_floating(v) else _in_float64(v, pinned) for k, v in value.items()}
 

@@ -30,7 +30,7 @@ def image_grid(images: Any, *, columns: int | None = None, scale: str = "each", 
         (rows·(H + gap) - gap, columns·(W + gap) - gap) float array, with a last axis of 3 for RGB.
 
     Raises:
-        UsageError: no images, or another scale.
+        UsageError: no images, no column, or another scale.
 
     Example:
         >>> image_grid(np.zeros((64, 5, 4))).shape
@@ -39,6 +39,8 @@ def image_grid(images: Any, *, columns: int | None = None, scale: str = "each", 
     stack = np.asarray(images, np.float64)
     if stack.ndim not in (3, 4) or not stack.size or (stack.ndim == 4 and stack.shape[-1] != 3):
         raise UsageError(f"a grid is of images (K, H, W) or (K, H, W, 3). Received: shape {stack.shape}")
+    if columns is not None and columns < 1:
+        raise UsageError(f"a grid has one column or more. Received: columns={columns}")
     stack = _scaled(stack, scale)
     count, height, width = stack.shape[:3]
     columns = columns or math.ceil(math.sqrt(count))

@@ -70,7 +70,8 @@ def curvature(
         seed: decides the first vector.
 
     Raises:
-        UsageError: nothing is trainable, or a value is out of range.
+        UsageError: nothing is trainable, a value is out of range, or the Hessian is not finite.
+        DataError: labels that are no classes of the model.
     """
     if iterations < 1 or tolerance <= 0:
         raise UsageError(f"iterations and tolerance must be above 0. Received: {iterations} and {tolerance}")
@@ -120,6 +121,7 @@ class _HessianProduct:
         variables = model.trainable_variables
         if not variables:
             raise UsageError(f"no weight of {model.name!r} is trainable; there is no Hessian. Received: a frozen model")
+        self.name = model.name
         self.sizes = [int(np.prod(v.shape)) for v in variables]
         self.size = sum(self.sizes)
         values = [tf.convert_to_tensor(v.value) for v in variables]
@@ -133,7 +135,8 @@ class _HessianProduct:
                     pairs = zip(variables, values, strict=True)
                     total = loss_of(model, inputs, labels, loss=loss, training=training, values=pairs)
                 gradients = inner.gradient(total, values, unconnected_gradients="zero")
-                slope = tf.add_n([tf.reduce_sum(g * d) for g, d in zip(gradients, directions, strict=True)])
+                dense = map(tf.convert_to_tensor, gradients)  # that of an embedding is sparse
+                slope = tf.add_n([tf.reduce_sum(g * d) for g, d in zip(dense, directions, strict=True)])
             return outer.gradient(slope, values, unconnected_gradients="zero")
 
         self.values = values
@@ -144,7 +147,11 @@ class _HessianProduct:
         directions = [
             tf.constant(part.reshape(value.shape), value.dtype) for part, value in zip(parts, self.values, strict=True)
         ]
-        return np.concatenate([np.asarray(p, np.float64).ravel() for p in self.product(directions)])
+        found = [tf.convert_to_tensor(part) for part in self.product(directions)]
+        image = np.concatenate([np.asarray(part, np.float64).ravel() for part in found])
+        if not np.isfinite(image).all():
+            raise UsageError(f"the Hessian of {self.name!r} is not finite at its weights on these examples")
+        return image
 
 
 def plot_curvature(found: Curvature, *, title: str = "") -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from zoo.inspection.calling import Call, run, untouched
 from zoo.inspection.float64_copy import is_float
+from zoo.inspection.tensor_checks import ULPS
 
 _STEPS = (1e-5, 1e-7, 1e-9)  # of the size of what is moved; the small ones cross no kink
 _STEPS_IN_FLOAT32 = (1e-1, 1e-2, 1e-3)
@@ -30,7 +31,8 @@ class LayerCheck:
     Attributes:
         layer: its name.
         error: relative error of its gradient with respect to inputs and weights, in float64, against central
-            differences along random directions; the best of several steps; NaN where it is not defined near by.
+            differences along random directions; the best of several steps; infinite where it is NaN or infinite although
+            the outputs are not; NaN where these are not finite near by.
         own_error: largest relative difference of output and gradients between the model's own layer, as it is
             (its dtype, its fused operation), and its copy in float64; NaN where they cannot be compared (random in
             training; no gradient in this dtype).
@@ -72,10 +74,12 @@ def check_layers(
         problem = _Problem(copy, call, random)
         if not problem.moved:  # nothing flows through it: integers, or no weights
             continue
-        error = problem.error(_STEPS_IN_FLOAT32 if name in in_float32 else _STEPS)
+        is_narrow = name in in_float32
+        precision, steps = (np.float32, _STEPS_IN_FLOAT32) if is_narrow else (np.float64, _STEPS)
+        limit = TOLERANCE_IN_FLOAT32 if is_narrow else TOLERANCE
+        error = problem.error(steps, precision, limit)
         is_random = training and bool(copy._seed_generators)
         own_error = float("nan") if is_random else _Problem(copy, _rounded(call, dtype), random).distance(own[name])
-        limit = TOLERANCE_IN_FLOAT32 if name in in_float32 else TOLERANCE
         passed = not error > limit and not own_error > OWN_TOLERANCE.get(dtype, 1e-2)
         checks.append(LayerCheck(name, error, own_error, passed))
     return checks
@@ -90,7 +94,7 @@ def _generic(call: Call, random: np.random.Generator) -> Call:
         noise = _NOISE * _size(value) * random.standard_normal(value.shape)
         return value + tf.cast(noise, value.dtype)
 
-    return dataclasses.replace(call, args=tf.nest.map_structure(moved, call.args))
+    return _changed(call, moved)
 
 
 def _rounded(call: Call, dtype: str) -> Call:
@@ -99,7 +103,12 @@ def _rounded(call: Call, dtype: str) -> Call:
     def rounded(value: Any) -> Any:
         return tf.cast(tf.cast(value, dtype), value.dtype) if is_float(value) else value
 
-    return dataclasses.replace(call, args=tf.nest.map_structure(rounded, call.args))
+    return _changed(call, rounded)
+
+
+def _changed(call: Call, change: Callable[[Any], Any]) -> Call:
+    args, kwargs = tf.nest.map_structure(change, (call.args, call.kwargs))
+    return dataclasses.replace(call, args=args, kwargs=kwargs)
 
 
 def _size(tensor: Any) -> float:
@@ -115,7 +124,7 @@ class _Problem:
         self.call = call
         self.random = random
         self.layer = layer
-        flat = [x for x in tf.nest.flatten(call.args) if is_float(x)]
+        flat = [x for x in tf.nest.flatten((call.args, call.kwargs)) if is_float(x)]
         weights = [tf.convert_to_tensor(v.value) for v in layer.trainable_variables]
         self.moved = [*flat, *weights]
         outputs = [y for y in tf.nest.flatten(call.outputs) if is_float(y)]
@@ -125,9 +134,10 @@ class _Problem:
 
     def _value(self, layer: keras.layers.Layer, moved: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         rest = iter(moved)
-        args = tf.nest.map_structure(lambda x: next(rest) if is_float(x) else x, self.call.args)
+        given = (self.call.args, self.call.kwargs)
+        args, kwargs = tf.nest.map_structure(lambda x: next(rest) if is_float(x) else x, given)
         with untouched(zip(layer.trainable_variables, rest, strict=True)):
-            outputs = [y for y in tf.nest.flatten(layer(*args, **self.call.kwargs)) if is_float(y)]
+            outputs = [y for y in tf.nest.flatten(layer(*args, **kwargs)) if is_float(y)]
         wide = [tf.cast(y, tf.float64) for y in outputs]
         return tf.add_n([tf.reduce_sum(c * y) for c, y in zip(self.cotangents, wide, strict=True)]), wide
 
@@ -143,9 +153,17 @@ class _Problem:
 
         return [np.asarray(tensor) for tensor in run(function, moved)]
 
-    def error(self, steps: Sequence[float]) -> float:
-        """Largest over the tensors that are moved: differences along a random direction against the gradient."""
-        gradients = self._gradients(self.layer, self.moved)[len(self.cotangents) :]
+    def error(self, steps: Sequence[float], precision: type, tolerance: float) -> float:
+        """Largest over the tensors that are moved: differences along a random direction against the gradient.
+
+        It is relative to the gradient, or to what rounding in this precision can make of none, within the tolerance.
+        """
+        found = self._gradients(self.layer, self.moved)
+        outputs, gradients = found[: len(self.cotangents)], found[len(self.cotangents) :]
+        if _are_finite(outputs) and not _are_finite(gradients):
+            return float("inf")
+        size = np.sqrt(sum(_norm(c * y) ** 2 for c, y in zip(self.cotangents, outputs, strict=True)))
+        noise = ULPS * np.finfo(precision).eps * size / tolerance
         worst = 0.0
         for i, (tensor, gradient) in enumerate(zip(self.moved, gradients, strict=True)):
             direction = _size(tensor) * self.random.standard_normal(tensor.shape)
@@ -154,7 +172,7 @@ class _Problem:
             for step in steps:
                 ends = [self._at(i, sign * step * direction) for sign in (1, -1)]
                 difference = (ends[0] - ends[1]) / (2 * step)
-                usual = max(abs(difference), _norm(gradient) * _size(direction), 1e-12 * abs(ends[0]) / step)
+                usual = max(abs(difference), _norm(gradient) * _size(direction), noise / step)
                 errors.append(abs(slope - difference) / usual if usual else 0.0)
             worst = np.maximum(worst, np.fmin.reduce(errors))  # NaN only where each step gives it
         return float(worst)
@@ -174,8 +192,8 @@ class _Problem:
             theirs = self._gradients(own, given)
         except tf.errors.InvalidArgumentError:  # a convolution in groups in float64, on a CPU
             return float("nan")
-        if all(np.isfinite(a).all() for a in mine) and not all(np.isfinite(b).all() for b in theirs):
-            return float("inf")
+        if not _are_finite(mine) or not _are_finite(theirs):
+            return float("inf" if _are_finite(mine) else "nan")
         outputs = len(self.cotangents)
         # What cancels (the gradient of a normalisation) is held against what does not: the cotangent times the layer's gain.
         cotangent = max(map(_norm, self.cotangents))
@@ -186,3 +204,7 @@ class _Problem:
 
 def _norm(array: np.ndarray) -> float:
     return float(np.linalg.norm(array))
+
+
+def _are_finite(arrays: Sequence[np.ndarray]) -> bool:
+    return all(np.isfinite(array).all() for array in arrays)

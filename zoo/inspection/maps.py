@@ -10,7 +10,16 @@ import keras
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.inspection.calling import as_inputs, layer_named, output_of, tapped, to_numpy, untouched
+from zoo.inspection.calling import (
+    as_inputs,
+    check_built,
+    layer_named,
+    named_layers,
+    output_of,
+    tapped,
+    to_numpy,
+    untouched,
+)
 from zoo.inspection.grids import draw_grid
 
 if TYPE_CHECKING:
@@ -81,22 +90,31 @@ def filters(model: keras.Model, layer: str | None = None) -> np.ndarray:
     return np.moveaxis(kernel, -1, 0)
 
 
-def convolution_named(model: keras.Model, name: str | None, *, last: bool = False) -> keras.layers.Layer:
-    """The two-dimensional convolution of this name, or the model's first or last one; else a UsageError."""
-    from zoo.inspection.calling import check_built, named_layers
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D)
 
+
+def convolution_named(model: keras.Model, name: str | None) -> keras.layers.Layer:
+    """The two-dimensional convolution of this name, or the model's first one; else a UsageError."""
+    if name is None:
+        return _convolutions(model, _CONVOLUTIONS)[0]
+    layer = layer_named(model, name)
+    if not isinstance(layer, _CONVOLUTIONS):
+        kind = type(layer).__name__
+        raise UsageError(f"the layer {name!r} is no two-dimensional convolution. Received: a {kind}")
+    return layer
+
+
+def last_convolution(model: keras.Model) -> keras.layers.Layer:
+    """The model's last two-dimensional convolution, separable ones among them; else a UsageError."""
+    return _convolutions(model, (*_CONVOLUTIONS, keras.layers.SeparableConv2D))[-1]
+
+
+def _convolutions(model: keras.Model, kinds: tuple[type, ...]) -> list[keras.layers.Layer]:
     check_built(model)
-    kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D)
-    if name is not None:
-        layer = layer_named(model, name)
-        if not isinstance(layer, kinds):
-            kind = type(layer).__name__
-            raise UsageError(f"the layer {name!r} is no two-dimensional convolution. Received: a {kind}")
-        return layer
     found = [layer for layer in named_layers(model).values() if isinstance(layer, kinds)]
     if not found:
         raise UsageError(f"{model.name!r} has no two-dimensional convolution. Received: layer=None")
-    return found[-1 if last else 0]
+    return found
 
 
 def plot_filters(

@@ -52,6 +52,7 @@ def gradient_norms(
 
     Raises:
         UsageError: nothing is trainable, or the loss cannot be told from the output.
+        DataError: labels that are no classes of the model.
     """
     inputs = as_inputs(model, inputs)
     variables = model.trainable_variables

@@ -86,6 +86,7 @@ def optimizer_path(
 
     Raises:
         UsageError: fewer than two points or weights, or weights that are not the model's.
+        DataError: labels that are no classes of the model.
     """
     array = np.asarray(weights, np.float64)
     if array.ndim != 2 or len(array) < 2 or array.shape[1] < 2 or not np.isfinite(array).all():

@@ -61,12 +61,13 @@ def decision_regions(
         resolution: points of the grid in each direction.
 
     Raises:
-        UsageError: a model of other inputs, or neither points nor bounds.
+        UsageError: a model of other inputs, neither points nor bounds, points that are not finite, or a resolution below 1.
     """
     check_built(model)
     known = np.empty((0, 2)) if points is None else np.asarray(points, np.float64)
     if known.ndim != 2 or known.shape[1] != 2 or (bounds is None and not len(known)):
         raise UsageError(f"give points (N, 2) or bounds=(left, right, bottom, top). Received: shape {known.shape}")
+    _check_grid(known, resolution)
     if bounds is None:
         low, high = known.min(axis=0), known.max(axis=0)
         margin = np.where(high > low, _MARGIN * (high - low), 1.0)
@@ -94,11 +95,12 @@ def decision_plane(
         resolution: points of the grid in each direction.
 
     Raises:
-        UsageError: other than three examples.
+        UsageError: other than three finite examples, or a resolution below 1.
     """
     corners = np.asarray(examples, np.float64)
-    if len(corners) != 3 or corners.ndim < 2:
+    if corners.ndim < 2 or len(corners) != 3:
         raise UsageError(f"a plane goes through three examples. Received: shape {corners.shape}")
+    _check_grid(corners, resolution)
     left, right, bottom, top = bounds
     x, y = np.linspace(left, right, resolution), np.linspace(bottom, top, resolution)
     a, b, c = corners
@@ -109,6 +111,12 @@ def decision_plane(
     probabilities = np.array(rows)
     known = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     return DecisionRegions(x, y, probabilities.argmax(axis=-1), probabilities, known, corners)
+
+
+def _check_grid(points: np.ndarray, resolution: int) -> None:
+    if resolution < 1 or not np.isfinite(points).all():
+        what = "NaN or infinity" if resolution >= 1 else f"resolution={resolution}"
+        raise UsageError(f"regions need finite points and a resolution of 1 or more. Received: {what}")
 
 
 def _probabilities(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
@@ -141,6 +149,9 @@ def plot_decision_regions(
         labels: (N,) true classes of its points, which colour them.
         class_names: one name a class; by default their numbers.
         title: what is above.
+
+    Raises:
+        UsageError: labels that are not one class a point, or another number of names than of classes.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -148,6 +159,7 @@ def plot_decision_regions(
     from zoo.training.curves import INK, finish_axes
 
     count = regions.probabilities.shape[-1]
+    _check_classes(labels, len(regions.points), class_names, count)
     colours = mpl.colormaps["tab10" if count <= 10 else "gist_ncar"](np.linspace(0, 0.99, max(count, 10)))[:, :3]
     sure = regions.probabilities.max(axis=-1)
     strength = 0.15 + 0.55 * np.clip((sure - 1 / count) / (1 - 1 / count), 0, 1)[..., np.newaxis]
@@ -176,6 +188,14 @@ def plot_decision_regions(
     axes.legend(title="class", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
     axes.set_title(title or "predicted class, paler where less sure", color=INK, fontsize=10)
     return figure
+
+
+def _check_classes(labels: Any, points: int, class_names: Sequence[str] | None, count: int) -> None:
+    known = np.arange(count)
+    if labels is not None and (np.shape(labels) != (points,) or not np.isin(labels, known).all()):
+        raise UsageError(f"labels must be {points} classes from 0 to {count - 1}. Received: labels={labels!r}")
+    if class_names is not None and len(class_names) != count:
+        raise UsageError(f"give a name to each of {count} classes. Received: class_names={class_names!r}")
 
 
 def _show_examples(axes: Axes, examples: np.ndarray) -> None:

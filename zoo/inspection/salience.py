@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import UsageError
-from zoo.inspection.calling import as_inputs, layer_named, output_of, run, scores, tapped, to_numpy, untouched
+from zoo.inspection.calling import as_one_input, layer_named, output_of, run, scores, tapped, to_numpy, untouched
 from zoo.inspection.grids import image_batch, show_image
-from zoo.inspection.maps import convolution_named
+from zoo.inspection.maps import last_convolution
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,19 +35,22 @@ def saliency(model: keras.Model, inputs: Any, *, classes: Any = None) -> np.ndar
         (N, ...) array in the shape of the inputs, with signs.
 
     Raises:
-        UsageError: a class that the model has not.
+        UsageError: a class that the model has not, several inputs or outputs, or no gradient (inputs that are indices).
     """
-    tensor = as_inputs(model, inputs)
+    tensor = as_one_input(model, inputs, "saliency")
 
-    def function(tensor: tf.Tensor) -> tf.Tensor:
+    def function(tensor: tf.Tensor) -> tf.Tensor | None:
         with tf.GradientTape() as tape:
             tape.watch(tensor)
             with untouched():
-                outputs = scores(model(tensor, training=False))
+                outputs = model(tensor, training=False)
             total = _total(outputs, classes)
-        return tape.gradient(total, tensor, unconnected_gradients="zero")
+        return tape.gradient(total, tensor)
 
-    return to_numpy(run(function, tensor))
+    gradient = run(function, tensor)
+    if gradient is None:
+        raise UsageError(f"the output of {model.name!r} has no gradient in its input")
+    return to_numpy(gradient)
 
 
 def grad_cam(
@@ -71,14 +74,14 @@ def grad_cam(
     Raises:
         UsageError: no such layer, or one that gives no maps.
     """
-    tensor = as_inputs(model, inputs)
-    chosen = convolution_named(model, None, last=True) if layer is None else layer_named(model, layer)
+    tensor = as_one_input(model, inputs, "Grad-CAM")
+    chosen = last_convolution(model) if layer is None else layer_named(model, layer)
 
     def function(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(tensor)
             with untouched(), tapped([chosen]) as calls:
-                outputs = scores(model(tensor, training=False))
+                outputs = model(tensor, training=False)
             total = _total(outputs, classes)
         maps = output_of(calls, chosen)
         return maps, tape.gradient(total, maps, unconnected_gradients="zero")
@@ -93,14 +96,18 @@ def grad_cam(
     return to_numpy(heat)
 
 
-def _total(outputs: tf.Tensor, classes: Any) -> tf.Tensor:
+def _total(outputs: Any, classes: Any) -> tf.Tensor:
     """The sum over examples of the score of the class of each."""
-    if len(outputs.shape) != 2:
-        raise UsageError(f"the score of a class needs outputs (N, K). Received: outputs {tuple(outputs.shape)}")
+    if not tf.is_tensor(outputs) or len(outputs.shape) != 2:
+        got = f"outputs {tuple(outputs.shape)}" if tf.is_tensor(outputs) else f"{len(outputs)} outputs"
+        raise UsageError(f"the score of a class needs outputs (N, K). Received: {got}")
+    outputs = scores(outputs)
     signed = tf.concat([-outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
     if classes is None:
         chosen = tf.argmax(signed, axis=1)
     else:
+        if np.shape(classes) not in ((), (outputs.shape[0],)):
+            raise UsageError(f"give one class, or one for each of {outputs.shape[0]}. Received: {np.shape(classes)}")
         chosen = np.broadcast_to(classes, outputs.shape[0])
         if not np.issubdtype(chosen.dtype, np.integer) or chosen.min() < 0 or chosen.max() >= signed.shape[1]:
             raise UsageError(f"classes must be 0 to {signed.shape[1] - 1}. Received: classes={classes!r}")

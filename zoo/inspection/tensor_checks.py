@@ -17,7 +17,7 @@ from zoo.inspection.calling import Loss, loss_of, run
 
 _KINK = 1e-2  # a difference of the two one-sided differences, relative to the gradient, that no step makes small
 _OFF_ZERO = 0.01  # how far weights that are zero are moved, as standard deviation
-_ULPS = 4.0  # rounding errors of the loss that a difference may hold
+ULPS = 4.0  # rounding errors of the loss that a difference may hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +75,10 @@ class LossOfWeights:
         specs = [tf.TensorSpec(v.shape, v.dtype) for v in self.values]
         self.traced = tf.function(function, autograph=False, input_signature=[specs])
         self.graph = self.traced.get_concrete_function().graph
+        if not np.isfinite(here := float(self.traced(self.values))):
+            raise UsageError(
+                f"the loss of {model.name!r} has no gradient to check. Received: examples with the loss {here}"
+            )
 
     def move_off_zero(self) -> None:
         """Moves weights that are zero: with fresh biases, all blank pixels of an image lie in the kink of a ReLU."""
@@ -134,7 +138,7 @@ def judged(
     autodiff = gradient[entries]
     differences = (values[..., 0] - values[..., 1]) / (2 * steps)
     ulp = np.finfo(np.float32 if in_float32 else np.float64).eps
-    noise = _ULPS * ulp * max(abs(here), 1e-3) / steps
+    noise = ULPS * ulp * max(abs(here), 1e-3) / steps
     usual = np.maximum(max(np.abs(autodiff).max(), np.abs(differences).max(axis=0).min()), noise / tolerance)
     errors = np.abs(autodiff[:, np.newaxis] - differences) / usual
     # Of a smooth loss, the differences of two small steps agree, and so do forward and backward difference, which in the kink

@@ -17,12 +17,15 @@ from zoo.inspection.calling import as_inputs, named_layers, output_of, run, scor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_RELUS = (keras.activations.relu, keras.activations.relu6, keras.ops.relu, keras.ops.relu6, tf.nn.relu, tf.nn.relu6)
 _PROBES = 3  # random directions of the outputs: a gradient that is zero for all of them is zero
 
 
 @dataclasses.dataclass(frozen=True)
 class DeadUnits:
     """What the ReLU units of a model do on given inputs; a unit is a neuron, or a channel of a map.
+
+    Of a layer that is used more than once, the first use counts.
 
     Attributes:
         layers: (L,) names of the layers that end in a ReLU, in the order in which they compute.
@@ -61,7 +64,7 @@ def dead_units(model: keras.Model, inputs: Any, *, batch_size: int = 256, seed: 
     """Finds the ReLU units that fire on none of the inputs, and those that nothing hears; the model is not changed.
 
     What is dead on these inputs may fire on others: give many. A unit counts as unheard when the gradient of random
-    combinations of the model's outputs (logits where they can be had) with respect to it is zero on all inputs.
+    combinations of all the model's outputs (logits where they can be had) with respect to it is zero on all inputs.
 
     Args:
         model: any built model with ReLU: `Activation("relu")`, `ReLU()`, or layers with activation="relu" or "relu6".
@@ -102,10 +105,10 @@ def _passed(
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(batch)
             with untouched(), tapped(layers.values()) as calls:
-                outputs = scores(model(batch, training=False))
+                outputs = [scores(y) for y in tf.nest.flatten(model(batch, training=False))]
             random = np.random.default_rng(seed)
-            drawn = [tf.constant(random.standard_normal(outputs.shape), outputs.dtype) for _ in range(_PROBES)]
-            probes = [tf.reduce_sum(outputs * direction) for direction in drawn]
+            drawn = [[tf.constant(random.standard_normal(y.shape), y.dtype) for y in outputs] for _ in range(_PROBES)]
+            probes = [[y * direction for y, direction in zip(outputs, of_one, strict=True)] for of_one in drawn]
         names = {id(layer): name for name, layer in layers.items()}
         used[:] = [names[key] for key in calls]
         tensors = [output_of(calls, layers[name]) for name in used]
@@ -123,7 +126,7 @@ def _wide(tensor: tf.Tensor) -> np.ndarray:
 def _is_relu(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, keras.layers.ReLU):
         return not layer.negative_slope
-    return getattr(layer, "activation", None) in (keras.activations.relu, keras.activations.relu6)
+    return getattr(layer, "activation", None) in _RELUS
 
 
 def plot_dead_units(found: DeadUnits, *, title: str = "") -> Figure:

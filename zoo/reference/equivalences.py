@@ -149,7 +149,8 @@ def region_boundaries(kernel: npt.ArrayLike, bias: npt.ArrayLike) -> tuple[Bound
         slopes[np.abs(slopes) <= 1e-12 * np.abs(w).max()] = 0.0  # parallel, but for rounding
         low = max((-m / s for s, m in zip(slopes, margins, strict=True) if s > 0), default=-np.inf)
         high = min((-m / s for s, m in zip(slopes, margins, strict=True) if s < 0), default=np.inf)
-        if high - low > 1e-9 and all(margins[slopes == 0] >= 0):
+        rounding = 1e-12 * (np.abs(w).max() * (1.0 + np.abs(point).max()) + np.abs(b).max())
+        if high - low > 1e-9 and all(margins[slopes == 0] >= -rounding):  # a third class may tie along all of it
             boundaries.append(Boundary((j, k), point, direction, float(low), float(high)))
     return tuple(boundaries)
 

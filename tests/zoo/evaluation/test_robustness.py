@@ -265,3 +265,15 @@ def test_requests_that_do_not_fit_are_refused(trained, digits):
     ):
         with pytest.raises(UsageError, match=words):
             measure_robustness(*arguments, verbose=False)
+
+
+@pytest.mark.parametrize("name", sorted(CORRUPTIONS))
+def test_no_image_stays_none(name):
+    assert corrupt(np.zeros((0, 8, 8, 1), np.float32), name, 0).shape == (0, 8, 8, 1)
+
+
+def test_strengths_are_several_and_ranges_finite(trained, digits):
+    with pytest.raises(UsageError, match=r"strengths of noise must be several numbers. Received: 0.1"):
+        measure_robustness(trained, digits.test, {"noise": 0.1})
+    with pytest.raises(UsageError, match="finite low < high"):
+        corrupt(np.zeros((1, 8, 8, 1), np.float32), "noise", 0.1, input_range=(0, np.inf))

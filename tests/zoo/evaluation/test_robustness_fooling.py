@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo.errors import UsageError
+from zoo.errors import DataError, UsageError
 from zoo.evaluation.corruptions import CORRUPTIONS, corrupt
 from zoo.evaluation.fooling import fool
 from zoo.evaluation.gradient_sign import gradient_sign_step
@@ -250,7 +250,8 @@ def test_stored_pixels_streams_and_points_can_fool():
     [
         ({"by": "gradient"}, "unknown way to fool 'gradient'; did you mean 'gradient_sign'"),
         ({"goal": "wrongg"}, "did you mean 'wrong'"),
-        ({"largest": 0}, "largest must be positive. Received: largest=0"),
+        ({"largest": 0}, "largest must be positive and finite. Received: largest=0"),
+        ({"largest": float("inf")}, "largest must be positive and finite. Received: largest=inf"),
         ({"by": "crop", "largest": 2}, "strength of crop"),
         ({"num_steps": 0}, "num_steps must be 1 or more. Received: num_steps=0"),
         ({"num_halvings": -1}, "num_halvings must be 0 or more"),
@@ -259,3 +260,14 @@ def test_stored_pixels_streams_and_points_can_fool():
 def test_what_cannot_be_is_refused(options, words):
     with pytest.raises(UsageError, match=words):
         fool(linear(), (INPUTS, ANSWERS), **options)
+
+
+def test_a_step_away_from_no_class_is_refused():
+    model, pixels = zoo.build("softmax", (3,), 3), np.zeros((2, 3), np.float32)
+    for labels, words in (([0, 3], "0 to 2, .* Received: 3"), ([0], "2 inputs but 1 labels"), ([0, -1], "from 0")):
+        with pytest.raises(DataError, match=words):
+            gradient_sign_step(model, pixels, labels, 0.1)
+    with pytest.raises(UsageError, match=r"inputs of shape \(3,\). Received: \(2, 2\)"):
+        gradient_sign_step(model, pixels[:, :2], [0, 1], 0.1)
+    with pytest.raises(UsageError, match=r"2 images need one epsilon or as many. Received: 3"):
+        gradient_sign_step(model, pixels, [0, 1], [0.1, 0.2, 0.3])

@@ -76,6 +76,12 @@ def transferred() -> keras.Model:
     return zoo.build("transfer", SHAPE, 3, weights=None, image_size=8, dropout=0.25)
 
 
+def chain(layer: keras.layers.Layer) -> keras.Model:
+    """The layer between a first one and a last one."""
+    layers = [keras.layers.Dense(6, activation="tanh", name="first"), layer]
+    return keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(3, activation="softmax", name="last")])
+
+
 # Each is made once, since no test of it may change it.
 KINDS = {
     "cnn": functools.cache(cnn),

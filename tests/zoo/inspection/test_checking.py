@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from inspected_models import KINDS, SHAPE, cnn, images, sparse_loss, unchanged
+from inspected_models import KINDS, SHAPE, chain, cnn, images, sparse_loss, unchanged
 
 import zoo
 from zoo.errors import UsageError
@@ -130,11 +130,6 @@ class WrongWeights(keras.layers.Dense):
             return x @ w, lambda up: (up @ tf.transpose(w), 0.5 * tf.transpose(x) @ up)
 
         return product(inputs, tf.convert_to_tensor(self.kernel)) + self.bias
-
-
-def chain(layer: keras.layers.Layer) -> keras.Model:
-    layers = [keras.layers.Dense(6, activation="tanh", name="first"), layer]
-    return keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(3, activation="softmax", name="last")])
 
 
 @pytest.mark.parametrize("factor", [1.9, 2.002])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import zoo.startup
+
+# isort: split
+import keras
 import numpy as np
 import pytest
 from inspected_models import KINDS, cnn, images, sparse_loss, unchanged
@@ -92,3 +96,20 @@ def test_refuses_and_draws():
     axes = plot_curvature(found).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("products with the Hessian", "eigenvalue")
     assert axes.get_title()
+
+
+def test_an_embedding_is_a_dense_layer_of_one_hot_tokens():
+    """Its gradient is sparse."""
+    tokens, labels = np.arange(20).reshape(4, 5) % 7, [0, 1, 2, 0]
+    heads = [keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
+    embedded = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(7, 4), *heads])
+    copies = [type(layer).from_config(layer.get_config()) for layer in heads]
+    dense = keras.Sequential([keras.Input((5, 7)), keras.layers.Dense(4, use_bias=False), *copies])
+    dense.set_weights(embedded.get_weights())
+    found, expected = curvature(embedded, tokens, labels), curvature(dense, np.eye(7)[tokens], labels)
+    np.testing.assert_allclose(found.eigenvalue, expected.eigenvalue, rtol=1e-3)
+
+
+def test_what_is_not_finite_is_refused():
+    with pytest.raises(UsageError, match="not finite"):
+        curvature(zoo.build("softmax", (2,), 2), np.full((2, 2), np.nan), [0, 1])

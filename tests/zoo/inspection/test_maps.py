@@ -123,3 +123,8 @@ def test_draws():
         plot_activations(np.zeros((1, 3, 3, 3)))
     with pytest.raises(UsageError, match="Received: channel=1"):
         plot_filters(np.zeros((4, 3, 3, 1)), channel=1)
+
+
+def test_a_grid_has_columns():
+    with pytest.raises(UsageError, match="Received: columns=-1"):
+        image_grid(np.zeros((4, 2, 2)), columns=-1)

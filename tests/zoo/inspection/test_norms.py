@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import zoo.startup
+
+# isort: split
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +16,7 @@ from inspected_models import KINDS, cnn, images, sparse_loss, unchanged
 import zoo
 from zoo.errors import UsageError
 from zoo.inspection import GradientNormRecorder, gradient_norms, plot_gradient_history, plot_gradient_norms
+from zoo.models.outputs import class_probabilities
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,3 +76,67 @@ def test_needs_something_trainable():
     model.trainable = False
     with pytest.raises(UsageError, match="Received: a frozen model"):
         gradient_norms(model, images(2), [0, 1])
+
+
+def two_inputs(as_dictionary: bool) -> keras.Model:
+    """Tokens before numbers: the types differ."""
+    tokens, numbers = keras.Input((5,), dtype="int32", name="tokens"), keras.Input((4,), name="numbers")
+    embedded = keras.layers.Flatten()(keras.layers.Embedding(7, 2)(tokens))
+    outputs = keras.layers.Dense(3, activation="softmax")(keras.layers.Concatenate()([embedded, numbers]))
+    inputs = {"tokens": tokens, "numbers": numbers} if as_dictionary else [tokens, numbers]
+    return keras.Model(inputs, outputs, name="two")
+
+
+@pytest.mark.parametrize("as_dictionary", [False, True])
+def test_each_of_several_inputs_keeps_its_type(as_dictionary):
+    model = two_inputs(as_dictionary)
+    tokens, numbers = np.arange(15).reshape(3, 5) % 7, images(3, (4,))
+    named = {"numbers": numbers, "tokens": tokens}
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(sparse_loss([0, 1, 2], model(named)))
+    gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, [v.value for v in model.trainable_variables])]
+    expected = [tf.norm(gradients[0]), tf.linalg.global_norm(gradients[1:])]
+    for inputs in [named] if as_dictionary else [named, [tokens, numbers], (tokens, numbers)]:
+        np.testing.assert_allclose(gradient_norms(model, inputs, [0, 1, 2]).norms, expected, rtol=1e-5)
+
+
+def test_a_subclassed_model_may_take_several_inputs():
+    class Sum(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs[0]) + inputs[1]
+
+    model, inputs = Sum(), [images(2, (4,)), images(2, (3,))]
+    model(inputs)
+    assert gradient_norms(model, inputs, [0, 1], loss=sparse_loss).norms.shape == (1,)
+
+
+def test_other_inputs_are_refused():
+    model = two_inputs(as_dictionary=False)
+    numbers = images(3, (4,))
+    for inputs, words in (
+        ([numbers], r"a list of 2 inputs. Received: 1 inputs"),
+        (numbers, "a list of 2 inputs. Received: ndarray"),
+        ({"numbers": numbers}, r"by the names \['numbers', 'tokens'\]. Received: \['numbers'\]"),
+        ([numbers, numbers], r"of shape \(5,\). Received: \(3, 4\)"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            gradient_norms(model, inputs, [0, 1, 2])
+    with pytest.raises(UsageError, match="takes arrays of numbers"):
+        gradient_norms(zoo.build("mlp", (4,), 3, units=5), [[1.0, 2.0], [3.0]], [0, 1])
+    rows = numbers.tolist()
+    assert gradient_norms(zoo.build("mlp", (4,), 3, units=5), rows, [0, 1, 2]).norms.all()
+
+
+def test_probabilities_in_bfloat16_without_logits_are_no_logits():
+    """The two columns of an exported model; a cast of them must not pass for the logits."""
+    inputs = keras.Input((4,))
+    outputs = class_probabilities(keras.layers.Dense(1, dtype="mixed_bfloat16", name="dense")(inputs), "logit")
+    model = keras.Model(inputs, outputs)
+    wide = keras.Sequential([inputs, keras.layers.Dense(1)])
+    wide.set_weights(model.get_weights())
+    data = images(8, (4,)), np.arange(8) % 2
+    np.testing.assert_allclose(gradient_norms(model, *data).norms, gradient_norms(wide, *data).norms, rtol=0.05)

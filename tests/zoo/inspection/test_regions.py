@@ -69,3 +69,20 @@ def test_draws():
     assert through.get_xlabel().startswith("u:")
     assert through.get_title()
     assert len(through.child_axes) == 3
+
+
+def test_what_is_not_finite_or_no_class_is_refused():
+    model = zoo.build("softmax", (2,), 3)
+    for points, resolution in ((np.full((2, 2), np.nan), 9), (np.eye(2), 0)):
+        with pytest.raises(UsageError, match="finite points and a resolution of 1 or more"):
+            decision_regions(model, points, resolution=resolution)
+    with pytest.raises(UsageError, match=r"three examples. Received: shape \(\)"):
+        decision_plane(model, 5.0)
+    regions = decision_regions(model, np.eye(2), resolution=9)
+    for options, words in (
+        ({"labels": [0, 7]}, "2 classes from 0 to 2"),
+        ({"labels": [0]}, "2 classes from 0 to 2"),
+        ({"class_names": ["a", "b"]}, "a name to each of 3"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            plot_decision_regions(regions, **options)

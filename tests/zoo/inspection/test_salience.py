@@ -78,3 +78,25 @@ def test_draws(channels):
     assert heat.axes[-1].get_ylabel() == "share of its largest"
     with pytest.raises(UsageError, match="one map an image"):
         plot_grad_cam(shown, shown[:2, ..., 0])
+
+
+def test_a_separable_convolution_is_one_too():
+    layers = [keras.layers.Conv2D(3, 3, padding="same"), keras.layers.SeparableConv2D(4, 3, name="last")]
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax")]
+    model = keras.Sequential([keras.Input(SHAPE), *layers, *head])
+    heat = grad_cam(model, images(2), resize=False)
+    np.testing.assert_array_equal(heat, grad_cam(model, images(2), layer="last", resize=False))
+
+
+def test_refuses_what_has_no_single_score_or_gradient():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [keras.layers.Dense(3)(inputs), keras.layers.Dense(2)(inputs)])
+    with pytest.raises(UsageError, match="Received: 2 outputs"):
+        saliency(model, images(2, (4,)))
+    with pytest.raises(UsageError, match=r"one class, or one for each of 3. Received: \(2,\)"):
+        saliency(KINDS["sequential"](), images(3), classes=[0, 1])
+    layers = [keras.layers.Embedding(7, 2), keras.layers.Flatten(), keras.layers.Dense(3)]
+    with pytest.raises(UsageError, match=r"one input of floats. Received: .* int32"):
+        saliency(keras.Sequential([keras.Input((4,), dtype="int32"), *layers]), np.ones((2, 4), int))
+    with pytest.raises(UsageError, match="has no gradient in its input"):
+        saliency(keras.Sequential([keras.Input((4,)), *layers]), np.ones((2, 4)))

@@ -8,6 +8,7 @@ import zoo.startup
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from inspected_models import KINDS, images, unchanged
 
 import zoo
@@ -89,3 +90,13 @@ def test_draws():
     assert [axes.get_ylabel() for axes in figure.axes] == ["share of inputs", "share of units"]
     assert figure.axes[0].get_title()
     assert figure.axes[1].get_xlabel() == "layer, from the input to the output"
+
+
+@pytest.mark.parametrize("function", [tf.nn.relu, keras.ops.relu, tf.nn.relu6])
+def test_relu_by_its_other_names_and_several_outputs(function):
+    inputs = keras.Input((4,))
+    units = keras.layers.Dense(6, activation=function, name="units")(inputs)
+    model = keras.Model(inputs, [keras.layers.Dense(2)(units), keras.layers.Dense(1)(units)])
+    found = dead_units(model, images(20, (4,)))
+    assert found.layers == ("units",)
+    assert not found.unheard[0][~found.dead[0]].any()

@@ -173,3 +173,17 @@ def test_functions_that_cannot_be_checked_are_rejected_with_a_reason(loss, gradi
 def test_a_wrong_request_is_no_wrong_gradient(weights, options, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         assert_gradient(lambda w: 0.0, lambda w: w, weights, **options)
+
+
+def test_one_entry_that_is_hardly_off_is_not_said_to_be_all():
+    def gradient(w):
+        return 2 * w * np.where(np.arange(w.size) == 2, 1 + 1e-4, 1)
+
+    with pytest.raises(AssertionError, match="1 of 5 checked entries") as error:
+        assert_gradient(lambda w: np.sum(w**2), gradient, np.arange(1.0, 6.0))
+    assert "everything" not in str(error.value)
+
+
+def test_a_complex_gradient_is_none():
+    with pytest.raises(AssertionError, match="one array of numbers"):
+        assert_gradient(lambda w: np.sum(w**2), lambda w: 2 * w + 0j, [1.0, 2.0])

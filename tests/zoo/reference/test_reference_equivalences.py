@@ -231,3 +231,12 @@ def test_a_soft_sigmoid_interpolates_too():
 def test_points_that_cannot_be_passed_through_are_refused(inputs, targets, options, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         interpolating_network(inputs, targets, **options)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 1 / 7, 1 / 3])
+def test_three_classes_that_tie_along_a_line_are_all_neighbours_there(scale):
+    """The first class is the mean of the next two: rounding must not decide which pairs are found."""
+    kernel = scale * np.array([[3.0, 2.0, 4.0, -1.0], [-1.0, 3.0, -5.0, -3.0]])
+    bias = scale * np.array([1.0, -2.0, 4.0, -1.0])
+    found = {boundary.classes for boundary in region_boundaries(kernel, bias)}
+    assert {(0, 1), (0, 2), (1, 2)} <= found
