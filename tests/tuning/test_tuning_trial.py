@@ -80,7 +80,14 @@ def test_our_space_takes_epochs_and_saves_what_is_better(blobs, tmp_path):
     assert better.model_sha256 == sha256_of_file(model_path(tmp_path, 0))
 
 
-MLP = {"units": [8, 12], "dropout": (0.0, 0.5), "l2": (0.0, 0.1), "l1": [0.0, 1e-4], "learning_rate": (1e-3, 0.1)}
+MLP = {
+    "num_layers": [1],
+    "units": [8, 12],
+    "dropout": (0.0, 0.5),
+    "l2": (0.0, 0.1),
+    "l1": [0.0, 1e-4],
+    "learning_rate": (1e-3, 0.1),
+}
 RATES = {"dropout": 0.3, "l2": 0.01, "l1": 1e-4, "learning_rate": 0.02}
 
 
@@ -123,7 +130,7 @@ def test_a_model_is_traced_once_a_structure(digits, stacked):
 def test_a_trial_equals_plain_training(digits, stacked):
     setting = mlp_setting(digits, stacked=stacked)
     outcome = run_trial(setting, task_for(setting, values={"units": 12, **RATES}))
-    options = {"units": 12, **{name: RATES[name] for name in ("dropout", "l1", "l2")}}
+    options = {"num_layers": 1, "units": 12, **{name: RATES[name] for name in ("dropout", "l1", "l2")}}
     recipe = dataclasses.replace(setting.recipe, learning_rate=RATES["learning_rate"])
     run = zoo.train(zoo.build("mlp", digits.input_shape, 10, **options), digits, recipe, verbose=False)
     assert {**outcome.metrics, "epochs": outcome.epochs} == pytest.approx(run.metrics, abs=1e-6)

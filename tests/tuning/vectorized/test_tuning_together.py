@@ -61,13 +61,13 @@ def plain(result):
     ("model", "options", "expected"),
     [
         ("softmax", {"values": GRID}, [6]),
-        ("mlp", {"values": {"units": [4, 8], "dropout": [0.1, 0.2, 0.3, 0.4]}}, [4, 4]),
+        ("mlp", {"values": {"num_layers": [1], "units": [4, 8], "dropout": [0.1, 0.2, 0.3, 0.4]}}, [4, 4]),
         (
             "mlp",
             {"values": {"dropout": [0.0, 0.1], "l2": [0.0, 1e-4, 2e-4, 3e-4]}},
             [4, 4],
         ),  # no dropout: another structure
-        ("mlp", {"values": {"units": [4, 8], "dropout": [0.1, 0.2]}}, [0] * 4),  # too few of each
+        ("mlp", {"values": {"num_layers": [1], "units": [4, 8], "dropout": [0.1, 0.2]}}, [0] * 4),  # too few of each
         ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "halving", "max_epochs": 9}, [9, 0, 0, 0, 0]),
         ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "genetic", "max_trials": 12}, [10, 0, 0]),
         ("softmax", {"values": GRID, "folds": 2, "repeats": 2, "max_trials": 3}, [3]),
@@ -128,7 +128,7 @@ def test_an_error_of_ours_fails_all_with_its_traceback(digits, tmp_path, monkeyp
 
 
 def test_no_group_starts_too_late(digits, tmp_path, sizes, monkeypatch):
-    values = {"units": [4, 5, 6], "learning_rate": [0.001, 0.003, 0.01, 0.03]}
+    values = {"num_layers": [1], "units": [4, 5, 6], "learning_rate": [0.001, 0.003, 0.01, 0.03]}
     with monkeypatch.context() as patch:
         patch.setattr("tuning.loop.SearchLoop._is_late", lambda loop: bool(loop.journal.trials))
         result = search("mlp", digits, tmp_path, values=values, max_seconds=60)

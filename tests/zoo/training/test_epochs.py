@@ -73,7 +73,7 @@ def small_resnet() -> keras.Model:
 
 MODELS = {
     "softmax": lambda: zoo.build("softmax", (8, 8, 1), 10),
-    "mlp": lambda: zoo.build("mlp", (8, 8, 1), 10, units=16, l2=2**-8),
+    "mlp": lambda: zoo.build("mlp", (8, 8, 1), 10, units=16, num_layers=1, l2=2**-8),
     "random-mlp": lambda: zoo.build("mlp", (8, 8, 1), 10, units=16, dropout=0.25, batch_normalization=True),
     "cnn": lambda: zoo.build("cnn", (8, 8, 1), 10, filters=4, units=8, l1=2**-10),
     "resnet": small_resnet,
@@ -585,7 +585,7 @@ def difference(found, expected):
 
 
 def compared(name="mlp", data=blobs, strategy=two, how=None, **options):
-    how = how or recipe()
+    how, options = how or recipe(), {"num_layers": 1, **options}
     several, one = trained(strategy, name, data, how, **options), trained(None, name, data, how, **options)
     columns = ["loss", "data_loss", "accuracy", "val_loss", "val_data_loss", "val_accuracy", "learning_rate"]
     return {
@@ -619,7 +619,7 @@ def stopped():
             self.model.stop_training = batch == 3
 
     with two.scope():
-        model = zoo.build("mlp", (2,), 2, units=8)
+        model = zoo.build("mlp", (2,), 2, units=8, num_layers=1)
     run = zoo.train(model, blobs, recipe(), callbacks=[Stop()], verbose=False)
     return {"batches": seen, "count": len(run.steps)}
 
@@ -628,7 +628,7 @@ def plain_fit():
     histories = []
     for strategy in (two, None):
         with strategy.scope() if strategy else contextlib.nullcontext():
-            model = zoo.build("mlp", (2,), 2, units=8)
+            model = zoo.build("mlp", (2,), 2, units=8, num_layers=1)
             optimizer = keras.optimizers.SGD(0.1, momentum=0.5)
             model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
         histories.append(model.fit(blobs.train.batches(20), epochs=2, verbose=0).history)

@@ -43,7 +43,7 @@ def data():
 
 
 def build(data, options, seed, **more):
-    fixed = {"units": 12, "num_layers": 2, "batch_normalization": True, **more}
+    fixed = {"units": 12, "num_layers": 1, "batch_normalization": True, **more}
     return zoo.build("mlp", data.input_shape, data.num_classes, seed=seed, **fixed, **options)
 
 
@@ -57,14 +57,16 @@ def train_live(program, data, options, recipe, weights):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_compiled_once_equals_built_anew(data, name):
+    """With one optimizer two hidden layers and all changes; with the others those that change a value to zero and back."""
+    num_layers, changes = (2, CHANGES) if name == "adam" else (1, [CHANGES[0], CHANGES[1], CHANGES[3]])
     recipe = zoo.Recipe(epochs=EPOCHS, batch_size=32, **RECIPES[name])
-    model = build(data, placeholders(CHANGES[0][0], live=OPTIONS), 0)
+    model = build(data, placeholders(CHANGES[0][0], live=OPTIONS), 0, num_layers=num_layers)
     anew = {}  # the last of the changes is the first one again
     with Program(model, data, recipe, live=LiveValues(OPTIONS)) as program:
-        for options, fields in CHANGES:
+        for options, fields in changes:
             changed = dataclasses.replace(recipe, **fields)
             assert structure(options, changed, live=OPTIONS) == structure(CHANGES[0][0], recipe, live=OPTIONS)
-            fresh = build(data, options, changed.seed)
+            fresh = build(data, options, changed.seed, num_layers=num_layers)
             weights, metrics = train_live(program, data, options, changed, fresh.get_weights())
             key = repr((options, fields))
             expected = anew[key] = anew.get(key) or zoo.train(fresh, data, changed, verbose=False)

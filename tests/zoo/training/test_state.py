@@ -55,7 +55,7 @@ def data():
 
 
 def network(data, **options):
-    options = {"units": 12, "dropout": 0.3, "l2": 1e-3, "batch_normalization": True, **options}
+    options = {"units": 12, "num_layers": 1, "dropout": 0.3, "l2": 1e-3, "batch_normalization": True, **options}
     return zoo.build("mlp", data.input_shape, data.num_classes, **options)
 
 
@@ -185,7 +185,7 @@ def test_a_killed_process_is_continued(tmp_path):
     """`kill -9` while it trains, in two processes; this one, which had not been told of them, ends it."""
     training = (
         "data = zoo.load_dataset('digits', limit=300)\n"
-        "model = zoo.build('mlp', data.input_shape, 10, units=8, dropout=0.2)\n"
+        "model = zoo.build('mlp', data.input_shape, 10, units=8, num_layers=1, dropout=0.2)\n"
         "zoo.train(model, data, zoo.Recipe(epochs=150, batch_size=32), output_dir=directory, verbose=False)"
     )
     saving = "import zoo, sys; from zoo.training import state; state._SAVE_EVERY = 0.0; state._SHARE = 1e9\n"
