@@ -52,6 +52,17 @@ def test_the_example_with_photographs_runs(tmp_path, monkeypatch):
     assert (tmp_path / "classes.png").stat().st_size > 1000
 
 
+def test_the_example_of_the_report_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "report.md").read_text(), re.DOTALL)
+    exec(compile(block, "docs/report.md", "exec"), {})
+    page = (tmp_path / "report.html").read_text()
+    table = (ROOT / "docs" / "report.md").read_text()
+    for title in re.findall("<h2>(.*?)</h2>", page):
+        assert f"| {title} |" in table, title
+    assert (tmp_path / "plots" / "calibration.png").exists()
+
+
 def test_the_tables_name_every_model_data_set_script_and_study():
     for name in [*zoo.list_models(), *zoo.list_datasets(), *study.list_studies()]:
         assert f"`{name}`" in README, name

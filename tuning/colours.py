@@ -15,7 +15,9 @@ from zoo.training.curves import INK, TRAIN, VALIDATION
 if TYPE_CHECKING:
     from tuning.results import SearchResult
 
-_BY_SCORE = LinearSegmentedColormap.from_list("score", ["#e3e6ea", "#a9c4f5", TRAIN, "#123a7d"])
+_BY_SCORE = LinearSegmentedColormap.from_list(
+    "score", ["#b9bfc7", "#7ea6ee", TRAIN, "#7a3ff2"]
+)  # on white and on black
 _BY_RUNG = LinearSegmentedColormap.from_list("rung", ["#b9bfc7", TRAIN, "#5b3fb8", VALIDATION])
 
 

@@ -180,7 +180,8 @@ def _draw_curves(
 def _curve_limits(result: SearchResult, curves: dict[int, tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
     """All values of the trials whose score is no outlier: one that diverged would flatten everything else."""
     worst, best = score_limits(result)
-    usual = [values for number, (_, values) in curves.items() if worst <= result.trials[number]["score"] <= best]
+    completed = {record["number"]: record["score"] for record in completed_trials(result)}
+    usual = [values for n, (_, values) in curves.items() if n in completed and worst <= completed[n] <= best]
     values = np.concatenate(usual or [values for _, values in curves.values()])
     low, high = values.min(), values.max()
     margin = 0.04 * (high - low) or 0.5

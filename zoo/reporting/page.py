@@ -93,7 +93,7 @@ def write_report(
     shown = [section for section in sections if section is not None]
     if not shown:
         raise UsageError("a report needs a run, data, an evaluation, a search or a comparison. Received: none of them")
-    return write_page(path, title or _default_title(run), shown, plots)
+    return write_page(path, title or _default_title(run, search), shown, plots)
 
 
 def write_page(
@@ -119,6 +119,11 @@ def _data_and_model(
     return sections
 
 
-def _default_title(run: RunLike | None) -> str:
-    names = [] if run is None else [model_name(run), Path(str(run_part(run, "data").get("name") or "")).name]
-    return " on ".join(name for name in names if name) or "Report"
+def _default_title(run: RunLike | None, search: SearchLike | None) -> str:
+    names = ["", ""]
+    if run is not None:
+        names = [model_name(run), str(run_part(run, "data").get("name") or "")]
+    elif search is not None:
+        names = [getattr(search, "model_name", ""), str(getattr(search, "data_config", {}).get("name") or "")]
+    title = " on ".join(name for name in (names[0], Path(names[1]).name) if name)
+    return (f"Search: {title}" if run is None else title) if title else "Report"

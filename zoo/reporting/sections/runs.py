@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,20 +64,30 @@ def differing_settings(runs: Mapping[str, RunLike]) -> list[str]:
 
 def compare_seeds(runs: Mapping[str, RunLike], evaluations: Mapping[str, EvaluationLike]) -> Comparison | None:
     """The settings compared over seeds, where runs differ in both; None where they do not, or are not all evaluated."""
-    differing = differing_settings(runs)
-    seeds, others = [n for n in differing if _is_seed(n)], [n for n in differing if not _is_seed(n)]
-    if not seeds or not others or set(evaluations) != set(runs):
+    groups = _groups(runs)
+    if groups is None or set(evaluations) != set(runs):
         return None
+    seeds = [name for name in differing_settings(runs) if _is_seed(name)]
     rows = []
     for name, run in runs.items():
-        settings = _settings(run)
-        group = ", ".join(f"{_short(n)}={format_value(settings.get(n))}" for n in others)
-        unit = ", ".join(format_value(settings.get(n)) for n in seeds)
-        rows.append({"settings": group, "seed": unit, "test accuracy": evaluations[name].accuracy})
+        unit = ", ".join(format_value(_settings(run).get(seed)) for seed in seeds)
+        rows.append({"settings": groups[name], "seed": unit, "test accuracy": evaluations[name].accuracy})
     try:
         return compare(pd.DataFrame(rows), groups="settings", units="seed", score="test accuracy")
     except UsageError:  # seeds that not every group has, or a group twice on one
         return None
+
+
+def _groups(runs: Mapping[str, RunLike]) -> dict[str, str] | None:
+    """Run -> what it shares with those that differ in their seeds alone; None where there is no such division."""
+    differing = differing_settings(runs)
+    others = [name for name in differing if not _is_seed(name)]
+    if not others or len(others) == len(differing):
+        return None
+    return {
+        name: ", ".join(f"{_short(other)}={format_value(_settings(run).get(other))}" for other in others)
+        for name, run in runs.items()
+    }
 
 
 def paired_section(found: ModelComparison) -> Section:
@@ -156,21 +167,30 @@ def _curves(runs: Mapping[str, RunLike]) -> tuple[Plot, ...]:
         ("val_loss", "Validation loss"),
         ("val_accuracy", "Validation accuracy"),
     ):
-        with_column = {name: run for name, run in runs.items() if column in run.history.columns}
-        if not with_column:
-            continue
-        figure = Figure(figsize=(4.8, 3.4), layout="constrained")
-        axes = figure.add_subplot()
-        for i, (name, run) in enumerate(with_column.items()):
-            values = pd.to_numeric(run.history[column], errors="coerce").to_numpy(np.float64)
-            epochs = np.arange(1, len(values) + 1)
-            known = np.isfinite(values)
-            colour = _COLOURS[i % len(_COLOURS)]
-            axes.plot(epochs[known], values[known], color=colour, linewidth=1.3, label=name.lstrip("_") or "run")
-        finish_axes(axes, "epoch", label.lower())
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        legend = axes.get_legend()
-        if legend is not None and len(with_column) > len(_COLOURS):
-            legend.remove()  # would cover the lines
-        plots.append(Plot(f"runs-{column.replace('_', '-')}", f"{label} by epoch", figure))
+        shown = {name: run for name, run in runs.items() if column in run.history.columns}
+        if shown:
+            figure = _curve_figure(shown, column, label.lower())
+            plots.append(Plot(f"runs-{column.replace('_', '-')}", f"{label} by epoch", figure))
     return tuple(plots)
+
+
+def _curve_figure(runs: Mapping[str, RunLike], column: str, label: str) -> Figure:
+    """Runs that differ in their seeds alone have one colour; more than ten without such groups have no legend."""
+    groups = _groups(runs) or dict(zip(runs, runs, strict=True))
+    colour_of = {group: _COLOURS[i % len(_COLOURS)] for i, group in enumerate(dict.fromkeys(groups.values()))}
+    figure = Figure(figsize=(4.8, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    named: set[str] = set()
+    for name, run in runs.items():
+        values = pd.to_numeric(run.history[column], errors="coerce").to_numpy(np.float64)
+        known = np.flatnonzero(np.isfinite(values))
+        group = groups[name]
+        is_first = group not in named and len(colour_of) <= len(_COLOURS)
+        named.add(group)
+        title = group.lstrip("_") or "run" if is_first else f"_{name}"  # with an underscore: for the pointer alone
+        axes.plot(known + 1, values[known], color=colour_of[group], linewidth=1.2, alpha=0.85, label=title)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Matplotlib warns of a legend without entries
+        finish_axes(axes, "epoch", label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure

@@ -30,7 +30,7 @@ def summary_section(run: RunLike | None, evaluation: EvaluationLike | None, sear
     if run is not None:
         tiles += _run_tiles(run)
     if search is not None:
-        tiles.append(_search_tile(search))
+        tiles += _search_tiles(search)
     return Section("summary", "Summary", {"tiles": tiles, "interval": _interval(evaluation)})
 
 
@@ -92,10 +92,18 @@ def _run_tiles(run: RunLike) -> list[Tile]:
     return tiles
 
 
-def _search_tile(search: SearchLike) -> Tile:
-    scores = pd.to_numeric(search.table["score"], errors="coerce")
+def _search_tiles(search: SearchLike) -> list[Tile]:
+    table = search.table
+    scores = pd.to_numeric(table["score"], errors="coerce")
     best = scores.min() if search.direction == "min" else scores.max()
-    return Tile(f"Best {search.objective}", format_value(float(best)), f"{len(scores)} trials")
+    failed = len(scores) - int(scores.notna().sum())
+    tiles = [
+        Tile(f"Best {search.objective}", format_value(float(best))),
+        Tile("Trials", format_count(len(scores)), f"{failed} without a score" if failed else ""),
+    ]
+    if "seconds" in table.columns:
+        tiles.append(Tile("Time of all trials", format_seconds(float(table["seconds"].sum()))))
+    return tiles
 
 
 def _interval(evaluation: EvaluationLike | None) -> dict[str, str] | None:
