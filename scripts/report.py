@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
-    directories = list(dict.fromkeys(directory.resolve() for directory in args.directories))
+    directories = list({directory.resolve(): directory for directory in args.directories}.values())
     for directory in directories:
         if not directory.is_dir():
             raise UsageError(f"{directory}: no such folder")
@@ -114,11 +114,12 @@ def _load_search(directory: Path) -> SearchResult:
 
 def _several(directories: list[Path], output: Path | None) -> Path:
     names = [d.name for d in directories]
-    if len(set(names)) < len(names):  # told by the shortest paths that differ
-        above = Path(os.path.commonpath(directories))
-        names = [d.relative_to(above).as_posix() for d in directories]
+    above = Path(os.path.commonpath([directory.resolve() for directory in directories]))
+    if len(set(names)) < len(names):  # told by what differs in their paths
+        names = [os.path.relpath(directory, above) for directory in directories]
     folders = {name: read_folder(directory) for name, directory in zip(names, directories, strict=True)}
-    output = output or Path(os.path.commonpath([d.parent for d in directories])) / "comparison.html"
+    here = Path.cwd()
+    output = output or (above.relative_to(here) if above.is_relative_to(here) else above) / "comparison.html"
     return zoo.write_comparison_report(
         output,
         {name: folder.run for name, folder in folders.items()},
