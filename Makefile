@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 INSTALLED := .venv/installed
 
-.PHONY: help install demo test lint bench bench-search bench-members recorded-grid clean-demo
+.PHONY: help install demo test lint bench bench-search bench-members bench-inference recorded-grid clean-demo
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make bench  training speed beside Keras, PyTorch and scikit-learn (about 20 minutes, on a quiet machine)"
 	@echo "make bench-search   searches beside Keras Tuner, Optuna and Ray Tune (on a quiet machine)"
 	@echo "make bench-members  small models as members of one program (about 5 minutes, on a quiet machine)"
+	@echo "make bench-inference  latency of the exported formats beside Keras and PyTorch (about 6 minutes, on a quiet machine)"
 	@echo "make recorded-grid  records anew the grid that oracles are tried on (about 5 minutes)"
 
 install: $(INSTALLED)
@@ -58,6 +59,9 @@ bench-search: $(INSTALLED)
 
 bench-members: $(INSTALLED)
 	$(BIN)/python benchmarks/members.py
+
+bench-inference: $(INSTALLED)
+	$(BIN)/python benchmarks/inference.py
 
 recorded-grid: $(INSTALLED)
 	$(BIN)/python benchmarks/record_grid.py

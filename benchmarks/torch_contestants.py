@@ -24,7 +24,7 @@ Losses = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor
 def pytorch(job: Job, watch: Stopwatch, compile_: bool = False) -> float:
     """A training loop, with validation after each epoch where the task has it."""
     arrays = job.arrays()
-    model = _model(job.task, arrays.x.shape[1:])
+    model = network(job.task, arrays.x.shape[1:])
     train, test = (_tensors(x, y, job.task) for x, y in ((arrays.x, arrays.y), (arrays.x_test, arrays.y_test)))
     held_out = arrays.validation and _tensors(*arrays.validation, job.task)
     optimizer = _optimizer(model, job.task)
@@ -52,7 +52,7 @@ def pytorch_compiled(job: Job, watch: Stopwatch) -> float:
 def pytorch_forward(job: Job, watch: Stopwatch) -> None:
     """Forward passes in inference mode."""
     arrays = job.arrays()
-    model = _model(job.task, arrays.x.shape[1:]).eval()
+    model = network(job.task, arrays.x.shape[1:]).eval()
     x, _ = _tensors(arrays.x, arrays.y, job.task)
     watch.ready(sum(weight.numel() for weight in model.parameters()))
     for _ in range(watch.epochs):
@@ -110,7 +110,8 @@ def _optimizer(model: nn.Module, task: Task) -> torch.optim.Optimizer:
     return torch.optim.SGD(model.parameters(), task.learning_rate, task.momentum, fused=True)
 
 
-def _model(task: Task, input_shape: Sequence[int]) -> nn.Module:
+def network(task: Task, input_shape: Sequence[int]) -> nn.Module:
+    """The task's network, its weights channels last, up to the logits."""
     torch.set_num_threads(num_cores())
     torch.manual_seed(0)
     height, width, channels = input_shape

@@ -10,6 +10,7 @@ import ast
 import contextlib
 import dataclasses
 import os
+import re
 import shlex
 import signal
 import sys
@@ -85,7 +86,7 @@ def _data_warnings_as_notes() -> Iterator[None]:
 
 def visible(text: object) -> str:
     """One line that a terminal takes as text: control characters of names from outside are written as escapes."""
-    line = " ".join(str(text).split())
+    line = re.sub(r"\s*[^\S ]\s*", " ", str(text)).strip()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 

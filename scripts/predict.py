@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import command
 import zoo
 from zoo.errors import unknown_name
 
-_BATCH = 16
+_PROGRESS_AFTER = 2.0  # seconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,8 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=("crop", "pad", "stretch"),
         help="how an image is brought to the model's size (crop with --model, else stretch)",
     )
+    parser.add_argument(
+        "--export-format", metavar="NAME", help="which file of an export answers (the quickest to start)"
+    )
     parser.add_argument("--top", type=int, default=5, metavar="K", help="classes shown for each image (5)")
-    parser.add_argument("--format", choices=("table", "csv"), default="table", help="how they are shown (table)")
+    parser.add_argument("--format", choices=tuple(_SHOWN), default="table", help="how they are shown (table)")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images computed at once (16)")
     command.add_device_option(parser)
     return command.run(parser, predict, argv)
 
@@ -53,37 +58,129 @@ class _Classifier(NamedTuple):
     """What classifies: (height, width, channels), one name a class, and uint8 images -> probabilities."""
 
     shape: tuple[int, int, int]
-    class_names: list[str]
+    class_names: Sequence[str]
     probabilities: Callable[[Any], Any]
+
+
+class _Answer(NamedTuple):
+    """What is said of one file: the most probable classes, the most probable first."""
+
+    file: Path
+    best: list[tuple[str, float]]
 
 
 def predict(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     if args.top < 1:
         raise zoo.UsageError(f"--top must be at least 1. Received: {args.top}")
+    if args.batch_size < 1:
+        raise zoo.UsageError(f"--batch-size must be at least 1. Received: {args.batch_size}")
     if args.model is None and args.weights is not None:
         raise zoo.UsageError("--weights goes with --model; an export has its own")
+    if args.model is not None and args.export_format is not None:
+        raise zoo.UsageError("--export-format is of an export; --model has none")
     if args.model is not None and args.model not in zoo.list_models():
         raise unknown_name("model", args.model, zoo.list_models())
     if args.model is None and len(args.paths) < 2:
         raise zoo.UsageError("give an export and one or more images, or --model and images")
     files = list(_image_files(args.paths if args.model else args.paths[1:]))
-    classifier = _published(args.model, args.weights) if args.model else _exported(args.paths[0])
-    fit = args.fit or ("crop" if args.model else "stretch")
-    top = min(args.top, len(classifier.class_names))
+    classifier = _published(args.model, args.weights) if args.model else _exported(args.paths[0], args.export_format)
+    problems: list[str] = []
+    answers = _answers(
+        classifier,
+        files,
+        fit=args.fit or ("crop" if args.model else "stretch"),
+        top=min(args.top, len(classifier.class_names)),
+        batch_size=args.batch_size,
+        problems=problems,
+    )
+    _SHOWN[args.format](answers, min(args.top, len(classifier.class_names)))
+    if problems:
+        raise zoo.DataError(f"{len(problems)} of {len(files)} images could not be read")
+
+
+def _answers(
+    classifier: _Classifier, files: Sequence[Path], *, fit: str, top: int, batch_size: int, problems: list[str]
+) -> Iterator[_Answer]:
+    """Classifies a batch of files at a time; a file that is no image is told of at once, and passed over."""
+    import numpy as np
+
+    from zoo.data.images import read_image
+
+    progress = _Progress(len(files))
+    for start in range(0, len(files), batch_size):
+        read, pixels = [], []
+        for file in files[start : start + batch_size]:
+            try:
+                pixels.append(read_image(file, classifier.shape[:2], classifier.shape[2], fit))
+                read.append(file)
+            except zoo.DataError as error:
+                problems.append(str(error))
+                progress.clear()
+                print(f"error: {_printable(' '.join(str(error).split()))}", file=sys.stderr)
+        if read:
+            scores = classifier.probabilities(np.stack(pixels))
+            found = zoo.decode_predictions(scores, top=top, classes=classifier.class_names)
+            progress.clear()
+            for file, best in zip(read, found, strict=True):
+                yield _Answer(file, [(name, score) for _, name, score in best])
+        progress.tell(start + batch_size)
+    progress.clear()
+
+
+def _print_table(answers: Iterator[_Answer], top: int) -> None:
+    for file, best in answers:
+        print(f"{_printable(str(file))}  " + "  ".join(f"{name} {score:.3f}" for name, score in best))
+
+
+def _print_csv(answers: Iterator[_Answer], top: int) -> None:
     writer = csv.writer(sys.stdout)
-    if args.format == "csv":
-        writer.writerow(["file", *(f"{kind}{k}" for k in range(1, top + 1) for kind in ("class", "probability"))])
-    for start in range(0, len(files), _BATCH):
-        batch = files[start : start + _BATCH]
-        scores = classifier.probabilities(_read(batch, classifier.shape, fit))
-        for file, best in zip(
-            batch, zoo.decode_predictions(scores, top=top, classes=classifier.class_names), strict=True
-        ):
-            if args.format == "csv":
-                writer.writerow([file, *(cell for _, name, score in best for cell in (name, f"{score:.6f}"))])
-            else:
-                print(f"{file}  " + "  ".join(f"{name} {score:.3f}" for _, name, score in best))
+    writer.writerow(["file", *(f"{kind}{k}" for k in range(1, top + 1) for kind in ("class", "probability"))])
+    for file, best in answers:
+        scores = [cell for name, score in best for cell in (_csv_text(name), f"{score:.6f}")]
+        writer.writerow([_csv_text(_printable(str(file))), *scores])
+
+
+def _print_json(answers: Iterator[_Answer], top: int) -> None:
+    separator = "["
+    for file, best in answers:
+        classes = [{"class": name, "probability": round(score, 6)} for name, score in best]
+        print(separator + json.dumps({"file": str(file), "classes": classes}), end="", flush=True)
+        separator = ",\n "
+    print("[]" if separator == "[" else "]")
+
+
+_SHOWN = {"table": _print_table, "csv": _print_csv, "json": _print_json}
+
+
+def _printable(text: str) -> str:
+    """A name that a terminal shows as text, whatever is in it: control characters and broken encodings are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def _csv_text(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+class _Progress:
+    """A line on standard error that is written over, on a terminal, once it has taken two seconds."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._started, self._width = total, time.monotonic(), 0
+
+    def tell(self, done: int) -> None:
+        """Shows how far it is."""
+        if sys.stderr.isatty() and time.monotonic() - self._started > _PROGRESS_AFTER:
+            text = f"{min(done, self._total):,} of {self._total:,} images"
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+            self._width = len(text)
+
+    def clear(self) -> None:
+        """Makes room for other lines."""
+        if self._width:
+            print(f"\r{' ' * self._width}\r", end="", file=sys.stderr, flush=True)
+            self._width = 0
 
 
 def _published(name: str, weights: str | None) -> _Classifier:
@@ -96,34 +193,17 @@ def _published(name: str, weights: str | None) -> _Classifier:
     )
 
 
-def _exported(directory: Path) -> _Classifier:
-    directory = directory / "export" if (directory / "export").is_dir() else directory
-    certificate = _certificate(directory)
-    import zoo.startup as _startup  # noqa: F401  (before TensorFlow)
-
-    import tensorflow as tf
-
-    serve = tf.saved_model.load(str(directory / "saved_model")).signatures["serving_default"]
-    return _Classifier(
-        tuple(certificate["input"]["shape"]),
-        certificate["class_names"],
-        lambda images: serve(inputs=tf.constant(images))["probabilities"].numpy(),
-    )
-
-
-def _certificate(directory: Path) -> dict[str, Any]:
+def _exported(directory: Path, format_name: str | None) -> _Classifier:
     try:
-        certificate: dict[str, Any] = json.loads((directory / "certificate.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise zoo.UsageError(
-            f"{directory} holds no export (no certificate.json); make one with scripts/export.py, or name a network with "
-            "--model"
-        ) from None
-    if certificate["input"]["dtype"] != "uint8" or len(certificate["input"]["shape"]) != 3:
-        raise zoo.UsageError(f"{directory} takes no images but inputs of shape {certificate['input']['shape']}")
-    if "saved_model" not in certificate["checks"]:
-        raise zoo.UsageError(f"{directory} holds no SavedModel; export one with --formats saved_model")
-    return certificate
+        predictor = zoo.load_exported(command.export_directory(directory), format=format_name)
+    except zoo.UsageError as error:
+        if "holds no export" in str(error):
+            raise zoo.UsageError(f"{error}, or name a network with --model") from None
+        raise
+    if not predictor.takes_images:
+        raise zoo.UsageError(f"{directory} takes no images but inputs of shape {predictor.input_shape}")
+    height, width, channels = predictor.input_shape
+    return _Classifier((height, width, channels), predictor.class_names, predictor.predict)
 
 
 def _image_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -139,14 +219,6 @@ def _image_files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
         else:
             raise zoo.UsageError(f"{path}: no such file")
-
-
-def _read(files: Sequence[Path], shape: tuple[int, int, int], fit: str) -> Any:
-    import numpy as np
-
-    from zoo.data.images import read_image
-
-    return np.stack([read_image(file, shape[:2], shape[2], fit) for file in files])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class WeightsError(ZooError):
 
 
 class ExportError(ZooError):
-    """An export was not put in place, because it does not compute what the model computes."""
+    """An export does not compute what the model computes, and was not put in place; or it was changed since."""
 
 
 class SaveError(ZooError):

@@ -7,38 +7,14 @@ turned aside while the import runs; what was written is shown after all when the
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    with contextlib.suppress(Exception):
-        sys.stderr.flush()
-    with tempfile.TemporaryFile() as aside:
-        try:
-            original = os.dup(2)
-        except OSError:  # standard error is closed: nothing to quieten
-            yield
-            return
-        os.dup2(aside.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            aside.seek(0)
-            os.write(original, aside.read())
-            raise
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
+from zoo.quiet import quiet_stderr
 
 
 def _start() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _quiet_stderr():
+    with quiet_stderr():
         import tensorflow as tf
         from absl import logging
 

@@ -79,9 +79,9 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         temporary.chmod(0o755)
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
+        for entry in temporary.rglob("*"):
+            if entry.is_file() or entry.is_dir():
+                _sync(entry)
         _sync(temporary)
         if path.exists():
             _exchange(temporary, path)
@@ -182,7 +182,13 @@ def _exchange(new: Path, old: Path) -> None:
             return
         if ctypes.get_errno() not in (0, errno.EINVAL, errno.ENOSYS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(old))
-    parked = old.with_name(f"{new.name}.old")
+    parked = old.with_name(
+        f"{new.name}.old"
+    )  # where a process that is killed between the next two lines leaves the old one
     os.rename(old, parked)
-    os.rename(new, old)
+    try:
+        os.rename(new, old)
+    except OSError:
+        os.rename(parked, old)
+        raise
     os.rename(parked, new)

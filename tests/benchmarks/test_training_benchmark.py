@@ -399,6 +399,6 @@ def test_all_contestants_build_the_same_network(name, tmp_path):
     expected = sorted(tuple(weight.shape) for weight in ours.trainable_weights)
     assert sorted(tuple(weight.shape) for weight in stock.trainable_weights) == expected
     pytest.importorskip("torch")
-    network = importlib.import_module("torch_contestants")._model(task, shape)
+    network = importlib.import_module("torch_contestants").network(task, shape)
     sizes = sorted(weight.numel() for weight in network.parameters())
     assert sizes == sorted(int(np.prod(shape)) for shape in expected)

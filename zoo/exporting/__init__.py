@@ -1,1 +1,1 @@
-"""Model -> .keras and SavedModel, with a parity certificate."""
+"""Model -> .keras, SavedModel, ONNX and LiteRT with a certificate of parity; and back: an export -> a predictor."""

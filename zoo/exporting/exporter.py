@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,145 +16,214 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from zoo.data.pipeline import scale
 from zoo.data.split import Split, as_split
-from zoo.errors import ExportError, UsageError, unknown_name
-from zoo.exporting.serving import serving_model, write_saved_model
-from zoo.models.outputs import class_probabilities, known_output_kind
-from zoo.storage import atomic_directory, manifest, write_json
+from zoo.errors import ExportError, UsageError
+from zoo.exporting import writers
+from zoo.exporting.card import default_intended_use, limits_of, model_card
+from zoo.exporting.certificate import CARD, EXAMPLES, NAME, Certificate
+from zoo.exporting.checking import Reference, compare, failure, measure_latency
+from zoo.exporting.formats import BFLOAT16_TOLERANCE, FORMATS, checked_formats
+from zoo.exporting.measuring import encoded_examples, measure, measure_accuracy, model_runtime
+from zoo.exporting.runtimes import SavedModelRuntime, load_runtime
+from zoo.exporting.serving import serving_model
+from zoo.models.outputs import known_output_kind
+from zoo.storage import atomic_directory, manifest, write_text
 from zoo.training.run import versions
 
-_FILES = {"keras": "model.keras", "saved_model": "saved_model"}
-# largest absolute difference of a probability: the same arithmetic gives about 1e-7, and 8-bit mantissas about 1e-3
-TOLERANCE, BFLOAT16_TOLERANCE = 1e-5, 1e-2
-_CHECKED = 512  # examples compared
-
-
-@dataclasses.dataclass(frozen=True)
-class Certificate:
-    """Evidence that exported files compute what the model computes; certificate.json holds the same.
-
-    Attributes:
-        directory: where the export lies.
-        checks: format -> `examples`, `max_abs_difference`, `top1_agreement`, `tolerance`.
-        files: relative path -> SHA-256 of every exported file.
-        class_names: one name a class.
-        input: `shape` and `dtype` of what the files take, and how it is `scaled` inside.
-        versions: what computed it.
-        data: what names the data of the examples.
-        created: local time.
-    """
-
-    directory: Path
-    checks: dict[str, dict[str, float]]
-    files: dict[str, str]
-    class_names: tuple[str, ...]
-    input: dict[str, Any]
-    versions: dict[str, str]
-    data: dict[str, Any]
-    created: str
+_CALIBRATED = 256  # examples that the ranges of 8-bit integers are chosen by
 
 
 def export(
     model: keras.Model,
     directory: str | os.PathLike[str],
     *,
-    formats: Sequence[str] = ("saved_model", "keras"),
+    formats: str | Sequence[str] = ("saved_model", "keras"),
     check_with: Split | tuple[Any, Any] | Any,
+    calibrate_with: Split | tuple[Any, Any] | Any | None = None,
+    split_name: str = "test",
     data_config: dict[str, Any] | None = None,
+    recipes: Sequence[dict[str, Any]] = (),
+    intended_use: str | None = None,
 ) -> Certificate:
     """Writes a model as files that take raw inputs as they are stored: uint8 pixels (scaling is inside), or floats.
 
-    Every file is loaded again and compared with the model on real examples. Only when all agree does the export appear at
-    `directory`, as a whole, in place of an earlier one.
+    Every file is loaded again and compared with the model on real examples, alone and in batches, and on all 0 and all 255. Only
+    when all agree does the export appear at `directory`, as a whole, in place of an earlier one.
 
     Args:
         model: a Keras model that gives class probabilities, one sigmoid unit, or logits.
-        directory: the export: certificate.json, model.keras (one input, (N, K) probabilities) and saved_model/
-            (signature `serving_default`: `inputs` -> `probabilities`, `class_index`, `class_name`).
-        formats: some of "saved_model" and "keras".
-        check_with: a `Split`, whose first 512 examples are compared and whose class names and scaling the files carry.
+        directory: the export: certificate.json, README.md (a model card), examples.npz (64 of the examples, by which others
+            check the files), and of what is asked for: model.keras (one input, (N, K) probabilities), saved_model/
+            (signature `serving_default`: `inputs` -> `probabilities`, `class_index`, `class_name`; and for images
+            `serving_encoded`: the same from `image_bytes`, JPEG or PNG of any size), model.onnx, model.tflite, model_int8.tflite.
+        formats: some of "saved_model", "keras", "onnx" (the extra `onnx`), "litert" and "litert_int8" (the extra `litert`).
+            ONNX and LiteRT files compute in float32 whatever the model does, and the last in 8-bit integers.
+        check_with: a `Split`: its first 512 examples are compared, accuracy is measured on all of it, and the files carry its
+            class names and scaling.
+        calibrate_with: training or validation examples, of which up to 256 choose the ranges of 8-bit integers; only
+            "litert_int8" needs them.
+        split_name: what the certificate calls `check_with`.
         data_config: plain values that name the data, for the certificate; e.g. `data.config`.
+        recipes: how the model was trained, as plain values; e.g. `run.config["recipes"]`.
+        intended_use: a sentence or two for the model card; by default what the data say.
 
     Raises:
         UsageError: an unknown format, or a directory that holds something other than an export.
+        ZooError: a format whose packages are not installed.
         ExportError: a file does not compute what the model computes; nothing is put in place.
+
+    Example:
+        >>> data = zoo.load_dataset("digits")
+        >>> model = zoo.build("softmax", data.input_shape, data.num_classes)
+        >>> zoo.export(model, "runs/export", check_with=data.test).checks["keras"]["top1_agreement"]
+        1.0
     """
-    split, directory = as_split(check_with), Path(directory)
-    formats = (formats,) if isinstance(formats, str) else tuple(dict.fromkeys(formats))
-    for name in formats:
-        if name not in _FILES:
-            raise unknown_name("export format", name, _FILES)
-    if not formats:
-        raise UsageError(f"formats is empty; give some of {', '.join(_FILES)}")
+    split, directory = _fitting(check_with, model), Path(directory)
+    names = checked_formats(formats)
+    calibration = _calibration(calibrate_with, names)
     _check_replaceable(directory)
-    examples = next(iter(split.stored_batches(min(_CHECKED, len(split)))))[0].numpy()
-    expected = _model_probabilities(model, split, examples)
-    serving = serving_model(model, split)
-    bfloat16 = any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers())
-    tolerance = BFLOAT16_TOLERANCE if bfloat16 else TOLERANCE
+    run = model_runtime(model, split)
+    reference, metrics = measure(run, split)
+    metrics = {"split": split_name, **metrics}
     with atomic_directory(directory) as temporary:
         checks = {}
-        for name in formats:
-            predict = _WRITERS[name](serving, temporary / _FILES[name], split)
-            checks[name] = _compare(name, predict, examples, expected, tolerance)
+        for name in names:
+            path = temporary / FORMATS[name].path
+            write_format(name, model, path, split, calibration)
+            checks[name] = _check(name, path, reference, split, _tolerance(name, model))
+        reference.save(temporary / EXAMPLES)
         certificate = Certificate(
             directory=directory,
             checks=checks,
-            files=manifest(temporary),
+            files={},
             class_names=split.class_names,
             input={"shape": list(split.input_shape), "dtype": str(split.dtype), **dataclasses.asdict(split.scaling)},
-            versions=versions(),
+            versions=versions() | _versions_beside(names),
             data=data_config or {},
             created=time.strftime("%Y-%m-%d %H:%M:%S"),
+            model=_described(model) | measure_latency(run, reference.inputs[:1]),
+            recipes=tuple(recipes),
+            metrics=metrics,
+            intended_use=intended_use or default_intended_use(split.input_shape, split.class_names, data_config or {}),
+            limits=limits_of(metrics, split.class_names, takes_images=writers.takes_images(split)),
         )
-        facts = {k: v for k, v in dataclasses.asdict(certificate).items() if k != "directory"}
-        write_json(temporary / "certificate.json", {"format_version": 1, **facts})
+        write_text(temporary / CARD, model_card(certificate))
+        certificate = dataclasses.replace(certificate, files=manifest(temporary))
+        write_text(temporary / NAME, certificate.text())
     return certificate
 
 
-def _write_keras(serving: keras.Model, path: Path, split: Split) -> Callable[[np.ndarray], np.ndarray]:
-    serving.save(path)
-    loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return lambda x: np.asarray(loaded(x, training=False))
+def _write_litert_int8(serving: keras.Model, path: Path, split: Split, calibration: np.ndarray | None) -> None:
+    assert calibration is not None
+    writers.write_litert_int8(serving, path, split, calibration)
 
 
-def _write_saved_model(serving: keras.Model, path: Path, split: Split) -> Callable[[np.ndarray], np.ndarray]:
-    write_saved_model(serving, path, split)
-    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
-    return lambda x: signature(inputs=tf.constant(x))["probabilities"].numpy()
+_WRITERS: dict[str, Callable[[keras.Model, Path, Split, np.ndarray | None], None]] = {
+    "saved_model": lambda serving, path, split, _: writers.write_saved_model(serving, path, split),
+    "keras": lambda serving, path, split, _: writers.write_keras(serving, path, split),
+    "onnx": lambda serving, path, split, _: writers.write_onnx(serving, path, split),
+    "litert": lambda serving, path, split, _: writers.write_litert(serving, path, split),
+    "litert_int8": _write_litert_int8,
+}
 
 
-_WRITERS = {"keras": _write_keras, "saved_model": _write_saved_model}
+def write_format(
+    name: str, model: keras.Model, path: Path, split: Split, calibration: np.ndarray | None = None
+) -> None:
+    """Writes one format and checks nothing.
+
+    Args:
+        name: of `formats.FORMATS`.
+        model: the model; in the formats whose runtimes know no other precision it is converted to float32.
+        path: the file or folder to write.
+        split: what knows inputs, scaling and classes.
+        calibration: (n, ...) stored inputs, for a quantized format.
+    """
+    is_own = name in ("keras", "saved_model") or _dtypes(model) <= {"float32"}
+    _WRITERS[name](serving_model(model, split, None if is_own else "float32"), path, split, calibration)
 
 
-def _compare(
-    name: str, predict: Callable[[np.ndarray], np.ndarray], examples: np.ndarray, expected: np.ndarray, tolerance: float
-) -> dict[str, float]:
-    """Compares probabilities in one batch, and the first example alone: a batch of 1 takes other kernels."""
-    got = predict(examples)
-    single = predict(examples[:1])
-    difference = float(max(np.abs(got - expected).max(), np.abs(single - expected[:1]).max()))
-    agreement = float(np.mean(got.argmax(axis=1) == expected.argmax(axis=1)))
-    if not difference <= tolerance:
+def _tolerance(name: str, model: keras.Model) -> float | None:
+    tolerance = FORMATS[name].tolerance
+    return BFLOAT16_TOLERANCE if tolerance is not None and "bfloat16" in _dtypes(model) else tolerance
+
+
+def _dtypes(model: keras.Model) -> set[str]:
+    """The precisions that a model computes in."""
+    return {layer.compute_dtype for layer in model._flatten_layers() if layer.weights}
+
+
+def _check(name: str, path: Path, reference: Reference, split: Split, tolerance: float | None) -> dict[str, Any]:
+    """Loads a file again and compares it; a quantized one is measured on the whole split too."""
+    kind = FORMATS[name]
+    try:
+        run = load_runtime(name, path)
+        found = compare(run, reference)
+    except Exception as error:  # of several kinds, with pages of inner places
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ExportError(f"the {name} export cannot be run ({reason}); nothing was put in place") from error
+    if (problem := failure(found, tolerance, kind)) is not None:
+        raise ExportError(f"the {name} export {problem}; nothing was put in place")
+    found["tolerance"] = tolerance
+    if kind.is_quantized:
+        found |= {"min_top1_agreement": kind.agreement, **measure_accuracy(run, split)}
+    if isinstance(run, SavedModelRuntime) and writers.takes_images(split):
+        found["encoded_max_abs_difference"] = _check_encoded(run, reference, tolerance)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return found | {"size_bytes": sum(f.stat().st_size for f in files), **measure_latency(run, reference.inputs[:1])}
+
+
+def _check_encoded(run: SavedModelRuntime, reference: Reference, tolerance: float | None) -> float:
+    """Largest difference between images decoded in the SavedModel and by the reader that training has used."""
+    with tempfile.TemporaryDirectory() as folder:
+        encoded, pixels = encoded_examples(reference, Path(folder))
+    got = run.predict_encoded(encoded)
+    difference = float(np.abs(got - run(pixels)).max())
+    if tolerance is not None and not difference <= tolerance:
         raise ExportError(
-            f"the {name} export differs from the model by {difference:.2g} (at most {tolerance:g} is accepted, "
-            f"top-1 agreement {agreement:.3f}); nothing was put in place"
+            f"the saved_model export differs by {difference:.2g} on JPEG and PNG bytes (at most {tolerance:g} is accepted); "
+            "nothing was put in place"
         )
-    return {
-        "examples": len(examples),
-        "max_abs_difference": difference,
-        "top1_agreement": agreement,
-        "tolerance": tolerance,
-    }
+    return difference
 
 
-def _model_probabilities(model: keras.Model, split: Split, examples: np.ndarray) -> np.ndarray:
-    """What the model itself says, with the scaling of the pipeline that trained it, not with the exported layer."""
-    inputs = scale(tf.constant(examples), split.scaling)
-    return np.asarray(class_probabilities(model(inputs, training=False), known_output_kind(model)))
+def _fitting(given: Any, model: keras.Model) -> Split:
+    """A split with as many classes as the model gives: plain arrays may lack the last ones."""
+    kind = known_output_kind(model)
+    count = 2 if kind in ("sigmoid", "logit") else model.outputs[0].shape[-1]
+    split = as_split(given)
+    if not isinstance(given, Split) and split.num_classes < count:
+        split.class_names = tuple(str(k) for k in range(count))
+    if split.num_classes != count:
+        raise UsageError(f"the model gives {count} classes, the data have {split.num_classes}")
+    return split
+
+
+def _calibration(calibrate_with: Any, names: Sequence[str]) -> np.ndarray | None:
+    """(n, ...) stored inputs from all over the examples, which may stand in the order of their classes."""
+    if not any(FORMATS[name].is_quantized for name in names):
+        return None
+    if calibrate_with is None:
+        raise UsageError("litert_int8 needs calibrate_with: training or validation examples")
+    split = as_split(calibrate_with)
+    if split.labels is not None and split.stream is None:
+        split = split.subset(np.unique(np.linspace(0, len(split) - 1, _CALIBRATED).round().astype(int)))
+    parts = []
+    for stored, _ in split.stored_batches(32).take(_CALIBRATED // 32):
+        parts.append(stored.numpy())
+    return np.concatenate(parts)
+
+
+def _versions_beside(names: Sequence[str]) -> dict[str, str]:
+    """Versions of what writes and runs formats, besides what every export is made with."""
+    packages = dict.fromkeys(p for name in names for p in (*FORMATS[name].writers, *FORMATS[name].runners))
+    return {p: metadata.version(p) for p in packages if p not in ("tensorflow", "keras")}
+
+
+def _described(model: keras.Model) -> dict[str, Any]:
+    facts = {"name": model.name, "parameters": model.count_params()}
+    return facts | ({"build": model.zoo_build} if hasattr(model, "zoo_build") else {})
 
 
 def _check_replaceable(directory: Path) -> None:
@@ -163,7 +234,7 @@ def _check_replaceable(directory: Path) -> None:
         return
     present = {f.relative_to(directory).as_posix() for f in directory.rglob("*") if f.is_file()}
     try:
-        ours = {"certificate.json", *json.loads((directory / "certificate.json").read_text(encoding="utf-8"))["files"]}
+        ours = {NAME, *json.loads((directory / NAME).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         ours = set()
     if present - ours:

@@ -58,10 +58,14 @@ class LocalResponseNormalization(keras.layers.Layer):
         return super().get_config() | own
 
 
-def stock_equivalent(layer: LocalResponseNormalization) -> keras.Model:
-    """The same function as a model of stock Keras operations, for files that are to load without the zoo."""
-    inputs = keras.Input(layer.input.shape[1:], dtype=layer.compute_dtype)
-    dtype = "float64" if layer.compute_dtype == "float64" else "float32"
+def stock_equivalent(layer: LocalResponseNormalization, dtype: str | None = None) -> keras.Model:
+    """The same function as a model of stock Keras operations, for files that are to load without the zoo.
+
+    `dtype` is what it takes and gives, by default the layer's.
+    """
+    compute_dtype = dtype or layer.compute_dtype
+    inputs = keras.Input(layer.input.shape[1:], dtype=compute_dtype)
+    dtype = "float64" if compute_dtype == "float64" else "float32"
     x = ops.cast(inputs, dtype)
     beside = [(0, 0)] * (len(inputs.shape) - 1) + [(layer.radius, layer.radius)]
     squares = ops.pad(ops.square(x), beside)
@@ -70,4 +74,4 @@ def stock_equivalent(layer: LocalResponseNormalization) -> keras.Model:
     for i in range(1, 2 * layer.radius + 1):
         energy = energy + squares[..., i : i + channels]
     outputs = x * ops.power(layer.bias + layer.alpha * energy, -layer.beta)
-    return keras.Model(inputs, ops.cast(outputs, layer.compute_dtype), name=layer.name)
+    return keras.Model(inputs, ops.cast(outputs, compute_dtype), name=layer.name)

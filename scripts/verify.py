@@ -1,0 +1,45 @@
+"""Checks an export on this machine: the hash of every file, and each format's answers beside what the model said.
+
+The examples and the expected probabilities lie in the export, so neither the data nor the model is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import command
+
+import zoo
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python scripts/verify.py runs/digits-cnn/export"
+    )
+    parser.add_argument(
+        "export", type=Path, metavar="EXPORT", help="a folder that export.py wrote, or a run folder that has one"
+    )
+    parser.add_argument("--formats", nargs="+", default=[], metavar="NAME", help="only these (all that the export has)")
+    command.add_device_option(parser)
+    return command.run(parser, verify, argv)
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Acts on parsed options."""
+    from zoo.exporting.verifying import verify
+
+    failed = []
+    for result in verify(command.export_directory(args.export), args.formats):
+        print(result, flush=True)
+        if result.problem is not None:
+            failed.append(result.format)
+    if failed:
+        raise zoo.ExportError(f"not verified: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

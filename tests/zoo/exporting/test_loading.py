@@ -1,0 +1,280 @@
+"""What is loaded is what was exported: hashes, certificates that lie, one interface over all formats, kill -9."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo.errors import DataError, ExportError, UsageError
+from zoo.exporting import certificate as certificates
+from zoo.exporting import loading
+from zoo.exporting.certificate import read_certificate
+from zoo.exporting.verifying import verify
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def export(colours, tmp_path):
+    """A copy that may be damaged."""
+    return Path(shutil.copytree(colours[0], tmp_path / "export"))
+
+
+def assert_refused(folder: Path, words: str, monkeypatch) -> None:
+    """Neither loaded nor run by anybody."""
+    monkeypatch.setattr(loading, "load_runtime", lambda *a: pytest.fail("something was loaded"))
+    monkeypatch.setattr("zoo.exporting.verifying.load_runtime", lambda *a: pytest.fail("something was run"))
+    with pytest.raises((ExportError, UsageError), match=words):
+        zoo.load_exported(folder)
+    with pytest.raises((ExportError, UsageError), match=words):
+        list(verify(folder))
+
+
+def test_a_flipped_bit_in_any_file_is_caught(export, monkeypatch):
+    numbers = random.Random(0)
+    files = sorted(f for f in export.rglob("*") if f.is_file())
+    assert {"certificate.json", "README.md", "examples.npz", "model.keras", "saved_model.pb"} <= {f.name for f in files}
+    for file in files:
+        content = file.read_bytes()
+        places = {0, len(content) - 1, *(numbers.randrange(len(content)) for _ in range(4))}
+        for place in places if content else ():
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << numbers.randrange(8)
+            file.write_bytes(damaged)
+            assert_refused(export, "changed|cannot be trusted", monkeypatch)
+        file.write_bytes(content)
+    monkeypatch.undo()
+    assert zoo.load_exported(export).class_names == ("red", "green", "deep blue")
+
+
+def test_missing_and_additional_files_are_caught(export, monkeypatch):
+    (export / "README.md").rename(export / "READ.md")
+    assert_refused(export, "README.md is missing", monkeypatch)
+    shutil.copy(export / "READ.md", export / "README.md")
+    assert_refused(export, "READ.md is of no export", monkeypatch)
+    (export / "READ.md").unlink()
+    (export / "elsewhere").symlink_to("/")
+    assert_refused(export, "symbolic link", monkeypatch)
+    (export / "elsewhere").unlink()
+    (export / "certificate.json").unlink()
+    assert_refused(export, "holds no export", monkeypatch)
+
+
+LIES = {
+    "a path upwards": lambda c: c["files"].update({"../../etc/passwd": "0" * 64}),
+    "an absolute path": lambda c: c["files"].update({"/etc/passwd": "0" * 64}),
+    "a drive": lambda c: c["files"].update({"C:\\x": "0" * 64}),
+    "no hash": lambda c: c["files"].update({"model.keras": 5}),
+    "a file for a format": lambda c: c.update(files={"examples.npz": "0" * 64}),
+    "no files": lambda c: c.update(files=[]),
+    "huge inputs": lambda c: c["input"].update(shape=[10**6, 10**6, 3]),
+    "a size without bound": lambda c: c["input"].update(shape=[10**4000]),
+    "a negative size": lambda c: c["input"].update(shape=[-1, 5]),
+    "a size that is a word": lambda c: c["input"].update(shape="88"),
+    "no shape": lambda c: c["input"].pop("shape"),
+    "objects as inputs": lambda c: c["input"].update(dtype="object"),
+    "an unknown format": lambda c: c["checks"].update(pickle=c["checks"]["keras"]),
+    "no formats": lambda c: c.update(checks={}),
+    "infinite sizes": lambda c: c["checks"]["keras"].update(size_bytes=1e300),
+    "a number that is a word": lambda c: c["checks"]["keras"].update(latency_ms="1"),
+    "control characters": lambda c: c.update(class_names=["a", "b\x1b[31m", "c"]),
+    "the same class twice": lambda c: c.update(class_names=["a", "a", "c"]),
+    "another version": lambda c: c.update(format_version=3),
+    "something more": lambda c: c.update(command="rm -rf /"),
+    "something less": lambda c: c.pop("data"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_certificate_that_lies_is_refused(export, lie, monkeypatch):
+    file = export / "certificate.json"
+    facts = json.loads(file.read_text())
+    del facts["sha256"]
+    LIES[lie](facts)
+    file.write_text(certificates._signed(facts))  # whoever can write one can sign it
+    assert_refused(export, "cannot be trusted", monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b"{}", b"[" * 100_000, b"\xff\xfe", b'{"format_version": 1}', b" " * 2**25]
+)
+def test_a_certificate_that_is_none_is_refused(export, content, monkeypatch):
+    (export / "certificate.json").write_bytes(content)
+    assert_refused(export, "cannot be trusted", monkeypatch)
+
+
+@pytest.mark.parametrize("content", ["not a zip", "objects", "a bomb", "other shapes"])
+def test_examples_that_are_none_are_refused(export, content, colours):
+    file = export / "examples.npz"
+    with np.load(file) as arrays:
+        held = dict(arrays)
+    if content == "not a zip":
+        file.write_bytes(b"PK\x03\x04 and no more")
+    elif content == "objects":
+        np.savez(file, **(held | {"edges": np.array([print], object)}))
+    elif content == "a bomb":
+        np.savez_compressed(file, **(held | {"inputs": np.zeros((10**5, 10, 12, 3), np.uint8)}))
+    else:
+        np.savez_compressed(file, **(held | {"probabilities": held["probabilities"][:, :2]}))
+    own = read_certificate(export)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    own = dataclasses.replace(own, files=own.files | {"examples.npz": digest})
+    (export / "certificate.json").write_text(own.text())
+    with pytest.raises(ExportError, match="holds no examples of this export"):
+        list(verify(export))
+
+
+def test_an_export_that_computes_something_else_is_not_verified(export):
+    file = export / "examples.npz"
+    with np.load(file) as arrays:
+        held = dict(arrays)
+    np.savez_compressed(file, **(held | {"probabilities": held["probabilities"][::-1]}))
+    own = read_certificate(export)
+    checks = {name: {**check, "tolerance": 1e9} for name, check in own.checks.items()}
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    own = dataclasses.replace(own, files=own.files | {"examples.npz": digest}, checks=checks)
+    (export / "certificate.json").write_text(own.text())
+    results = list(verify(export))
+    assert [result.format for result in results] == list(own.checks)
+    assert all(result.problem and "FAILED" in str(result) for result in results)
+
+
+def test_a_file_that_cannot_be_run_is_one_line(export):
+    own = read_certificate(export)
+    (export / "model.keras").write_bytes(b"nothing")
+    digest = hashlib.sha256(b"nothing").hexdigest()
+    own = dataclasses.replace(own, files=own.files | {"model.keras": digest})
+    (export / "certificate.json").write_text(own.text())
+    (result,) = verify(export, ["keras"])
+    assert "it cannot be run" in str(result)
+    assert "\n" not in str(result)
+
+
+def test_every_format_has_the_same_interface(colours, tmp_path):
+    folder, _, data = colours
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for image, file in zip(data.test.inputs[:3], files, strict=True):
+        Image.fromarray(image).resize((60, 40)).save(file)
+    answers = {}
+    for name in read_certificate(folder).checks:
+        predictor = zoo.load_exported(folder, format=name)
+        assert (predictor.format, predictor.class_names) == (name, data.class_names)
+        assert (predictor.input_shape, predictor.dtype, predictor.takes_images) == ((10, 12, 3), np.uint8, True)
+        assert predictor.predict(np.empty((0, 10, 12, 3), np.uint8)).shape == (0, 3)
+        answers[name] = predictor.predict(files, batch_size=2)
+        np.testing.assert_allclose(answers[name].sum(axis=1), 1, atol=0.02)
+        np.testing.assert_allclose(answers[name], predictor.predict([str(file) for file in files]), atol=1e-6)
+        assert name in repr(predictor)
+    for name, answer in answers.items():
+        assert np.abs(answer - answers["keras"]).max() < (0.1 if name == "litert_int8" else 1e-4), name
+
+
+def test_wrong_inputs_are_refused(colours, tmp_path):
+    predictor = zoo.load_exported(colours[0], format="saved_model")
+    pixels = np.zeros((2, 10, 12, 3), np.uint8)
+    (tmp_path / "a.png").write_bytes(b"no image")
+    for wrong, words in [
+        (pixels[0], "must have the shape"),
+        (pixels[..., :1], "must have the shape"),
+        (pixels / 255, "must be uint8"),
+        (pixels.astype(int), "must be uint8"),
+        ("photo.jpg", "must be a list of files"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            predictor.predict(wrong)
+    with pytest.raises(UsageError, match="unknown fit"):
+        predictor.predict(pixels, fit="cover")
+    with pytest.raises(UsageError, match="batch_size"):
+        predictor.predict(pixels, batch_size=0)
+    with pytest.raises(DataError, match=r"a\.png: not a readable image"):
+        predictor.predict([tmp_path / "a.png"])
+    with pytest.raises(UsageError, match="did you mean 'onnx'"):
+        zoo.load_exported(colours[0], format="onxx")
+    with pytest.raises(UsageError, match="holds no export"):
+        zoo.load_exported(tmp_path)
+
+
+def test_points_are_predicted_too(tmp_path):
+    data = zoo.load_dataset("blobs")
+    model = zoo.build("logistic", (2,), 2)
+    zoo.export(model, tmp_path / "e", formats="keras", check_with=data.test)
+    predictor = zoo.load_exported(tmp_path / "e")
+    assert not predictor.takes_images
+    expected = np.asarray(model(data.test.inputs))[:, 0]
+    np.testing.assert_allclose(predictor.predict(data.test.inputs.astype("float64"))[:, 1], expected, atol=1e-6)
+    with pytest.raises(UsageError, match="takes no images"):
+        predictor.predict(["photo.jpg"])
+    with pytest.raises(UsageError, match="has no saved_model; it has keras"):
+        zoo.load_exported(tmp_path / "e", format="saved_model")
+
+
+@pytest.mark.parametrize("name", ["onnx", "litert"])
+def test_a_small_runtime_needs_no_tensorflow(colours, name):
+    if name not in read_certificate(colours[0]).checks:
+        pytest.skip(f"the extra {name} is not installed")
+    program = (
+        "import sys, numpy, zoo\n"
+        f"p = zoo.load_exported({str(colours[0])!r}, format={name!r})\n"
+        "print(p.predict(numpy.zeros((2, 10, 12, 3), 'uint8')).shape, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "(2, 3) False", done.stderr
+    assert done.stderr == ""
+
+
+EXPORTING = """
+import pathlib, sys
+import numpy as np
+import zoo
+from zoo.exporting import checking
+checking._LATENCY_SECONDS = 0.0
+data = zoo.load_dataset("blobs")
+model = zoo.build("softmax", (2,), 2)
+for i in range(100):
+    model.set_weights([np.full((2, 2), i % 2), np.array([0.0, i % 2])])
+    zoo.export(model, pathlib.Path(sys.argv[1]), check_with=data.test)
+    print(i, flush=True)
+"""
+
+
+def test_a_killed_export_leaves_the_old_one_or_the_new_one(tmp_path):
+    numbers, folder = random.Random(int(time.time())), tmp_path / "e"
+    process = subprocess.Popen(
+        [sys.executable, "-c", EXPORTING, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline().strip() == "0"
+        expected = {}
+        for i in range(2):  # both models as they are when nobody disturbs
+            expected[i] = zoo.load_exported(folder, format="keras").predict(np.ones((1, 2)))[0, 1].round(3)
+            if i == 0:
+                assert process.stdout.readline().strip() == "1"
+        for _ in range(12):  # stopped at any moment, nothing is half
+            time.sleep(numbers.uniform(0, 0.08))
+            os.kill(process.pid, signal.SIGSTOP)
+            read_certificate(folder).check_files()
+            os.kill(process.pid, signal.SIGCONT)
+        time.sleep(numbers.uniform(0, 0.3))
+    finally:
+        process.kill()
+        process.wait()
+    loaded = zoo.load_exported(folder, format="keras")
+    assert loaded.predict(np.ones((1, 2)))[0, 1].round(3) in expected.values() or len(set(expected.values())) == 1
+    assert [result.problem for result in verify(folder)] == [None, None]
+    hidden = [entry.name for entry in tmp_path.iterdir() if entry != folder]
+    assert len(hidden) <= 1
+    assert all(name.startswith(".e.") and name.endswith(".tmp") for name in hidden)

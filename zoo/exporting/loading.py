@@ -1,0 +1,135 @@
+"""`load_exported`: an export -> a predictor with one interface over all formats. Imports only what runs the format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data.images import FITS, read_image
+from zoo.errors import UsageError, unknown_name
+from zoo.exporting.certificate import Certificate, read_certificate
+from zoo.exporting.checking import in_batches
+from zoo.exporting.formats import FORMATS, PREFERRED, check_installed, is_runnable
+from zoo.exporting.runtimes import Runtime, load_runtime
+
+
+class Predictor:
+    """An exported model, whatever runs it.
+
+    Attributes:
+        format: "saved_model", "keras", "onnx", "litert" or "litert_int8".
+        class_names: one name for each column of `predict`.
+        input_shape: shape of one input, without the batch axis; (height, width, channels) for images.
+        dtype: NumPy dtype of the inputs as they are stored; uint8 for images.
+        certificate: what the export says of itself.
+    """
+
+    def __init__(self, run: Runtime, certificate: Certificate, format: str) -> None:  # noqa: A002
+        self._run = run
+        self.format = format
+        self.certificate = certificate
+        self.class_names = certificate.class_names
+        self.input_shape = certificate.input_shape
+        self.dtype = np.dtype(certificate.input["dtype"])
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.format}, {self.input_shape} {self.dtype} -> {len(self.class_names)} classes)"
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether inputs are grey or RGB images, so that `predict` takes files."""
+        return self.dtype == np.uint8 and len(self.input_shape) == 3 and self.input_shape[-1] in (1, 3)
+
+    def predict(self, images: Any, *, fit: str = "stretch", batch_size: int = 64) -> np.ndarray:
+        """Class probabilities.
+
+        Args:
+            images: an (N, ...) array of inputs as they are stored (pixels 0 to 255, not scaled), or a list of image files of
+                any size and mode.
+            fit: how the image of a file is brought to `input_shape`: "stretch" (as data sets are read), "crop" or "pad".
+            batch_size: inputs that are computed at once.
+
+        Returns:
+            (N, K) float32, a column a class.
+
+        Raises:
+            UsageError: an array of another shape or type, files for a model that takes no images, an unknown `fit`.
+            DataError: a file is no readable image; the message names it.
+        """
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
+        if fit not in FITS:
+            raise unknown_name("fit", fit, FITS)
+        if isinstance(images, str | os.PathLike):
+            raise UsageError(f"images must be a list of files or an array. Received: {images!r}")
+        if len(images) and all(isinstance(image, str | os.PathLike) for image in images):
+            return self._predict_files([Path(image) for image in images], fit, batch_size)
+        return self._predict_array(np.asarray(images), batch_size)
+
+    def _predict_files(self, files: Sequence[Path], fit: str, batch_size: int) -> np.ndarray:
+        if not self.takes_images:
+            raise UsageError(f"this model takes no images but inputs of shape {self.input_shape}; give an array")
+        height, width, channels = self.input_shape
+        parts = []
+        for start in range(0, len(files), batch_size):
+            pixels = [read_image(file, (height, width), channels, fit) for file in files[start : start + batch_size]]
+            parts.append(self._predict_array(np.stack(pixels), batch_size))
+        return np.concatenate(parts)
+
+    def _predict_array(self, inputs: np.ndarray, batch_size: int) -> np.ndarray:
+        if inputs.shape[1:] != self.input_shape:
+            raise UsageError(f"inputs must have the shape (N, *{self.input_shape}). Received: {inputs.shape}")
+        if inputs.dtype != self.dtype:
+            if self.dtype == np.uint8 or not np.issubdtype(inputs.dtype, np.number):
+                raise UsageError(f"inputs must be {self.dtype} as they are stored, 0 to 255. Received: {inputs.dtype}")
+            inputs = inputs.astype(self.dtype)
+        if not len(inputs):
+            return np.empty((0, len(self.class_names)), np.float32)
+        return in_batches(self._run, inputs, batch_size).astype(np.float32, copy=False)
+
+
+def load_exported(directory: str | os.PathLike[str], *, format: str | None = None) -> Predictor:  # noqa: A002
+    """Loads an export, after the SHA-256 of every file in it was found to be that of its certificate.
+
+    That finds what was changed by accident. It is no proof of where an export comes from: whoever writes one writes its
+    certificate. Load exports, as programs, from those you trust.
+
+    Args:
+        directory: what `zoo.export` wrote.
+        format: which of its formats; by default the first of "onnx", "litert", "saved_model" and "keras" that it has and
+            that can run here.
+
+    Raises:
+        UsageError: there is no export, or none in this format.
+        ExportError: a file was changed, is missing or does not belong to it; nothing was loaded.
+        ZooError: what runs the format is not installed.
+
+    Example:
+        >>> predictor = zoo.load_exported("runs/cnn/export")  # doctest: +SKIP
+        >>> probabilities = predictor.predict(["photo.jpg"])  # doctest: +SKIP
+        >>> predictor.class_names[probabilities[0].argmax()]  # doctest: +SKIP
+        'cat'
+    """
+    certificate = read_certificate(Path(directory))
+    chosen = _chosen_format(certificate, format)
+    certificate.check_files()
+    return Predictor(load_runtime(chosen, Path(directory) / FORMATS[chosen].path), certificate, chosen)
+
+
+def _chosen_format(certificate: Certificate, wanted: str | None) -> str:
+    held = certificate.checks
+    if wanted is not None:
+        if wanted not in FORMATS:
+            raise unknown_name("export format", wanted, FORMATS)
+        if wanted not in held:
+            raise UsageError(f"{certificate.directory} has no {wanted}; it has {', '.join(held)}")
+        check_installed(wanted)
+        return wanted
+    order = [name for name in (*PREFERRED, *FORMATS) if name in held]
+    chosen = next((name for name in order if is_runnable(name)), order[0])
+    check_installed(chosen)
+    return chosen
