@@ -277,6 +277,13 @@ def data_of(run: zoo.TrainingRun, directory: Path) -> zoo.DataSplits:
     return zoo.load_dataset(config["name"], **{k: v for k, v in config.items() if k != "name"})
 
 
+def is_changed(run: zoo.TrainingRun, data: zoo.DataSplits) -> bool:
+    """Whether the data are others than those that a run folder was trained on: another split may have its test images."""
+    from zoo.data.splits import content_sha256
+
+    return run.config.get("data_sha256") not in (None, content_sha256(data))
+
+
 def export_directory(directory: Path) -> Path:
     """The export that a path names: itself, or the one in a run folder."""
     return directory / "export" if (directory / "export").is_dir() else directory

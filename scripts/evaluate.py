@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     run, data = command.load_run_and_data(args.run)
+    if command.is_changed(run, data):
+        print("note: the data have changed since the training; test images may have been trained on", file=sys.stderr)
     report_run(run, data, robustness=args.robustness)
 
 
@@ -47,8 +49,8 @@ def report_run(run: zoo.TrainingRun, data: zoo.DataSplits, *, robustness: bool =
             print(f"{corruption}: accuracy {rows['accuracy'].min():.4f} at worst")
         write_table(run.output_dir / report.ROBUSTNESS, found.table)
     page = report.write_run_report(report.read_results(run, data, score), run.output_dir / "report.html")
-    print(f"predictions {predictions}")
-    print(f"report {page}")
+    print(f"predictions {command.visible(predictions)}")
+    print(f"report {command.visible(page)}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Writes the report page of a run folder, of a search directory, of both, or of several runs side by side.
 
-Everything is read from the folders. Where the data of a run cannot be loaded, the page has its predictions without images.
+Everything is read from the folders. Where the data of a run cannot be loaded, or are others than those that it was trained on,
+the page has its predictions without images.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -57,20 +59,23 @@ def report(args: argparse.Namespace) -> None:
     for directory in directories:
         if not directory.is_dir():
             raise UsageError(f"{directory}: no such folder")
+    if args.output is not None and args.output.is_dir():
+        raise UsageError(f"{args.output} is a folder; --output takes the file of the page")
     searches = [d for d in directories if (d / "journal.jsonl").exists()]
     runs = [d for d in directories if d not in searches]
     if len(searches) > 1 or (searches and len(runs) > 1):
         raise UsageError("a page shows one run, one search, one of each, or several runs; give fewer folders")
     if len(runs) > 1:
-        print(f"report {_several(runs, args.output)}")
+        print(f"report {command.visible(_several(runs, args.output))}")
         return
     search = _load_search(searches[0]) if searches else None
     if not runs:
         assert search is not None
         output = args.output or searches[0] / "report.html"
-        print(f"report {zoo.write_report(output, search=search, plots=output.parent / PLOTS)}")
+        print(f"report {command.visible(zoo.write_report(output, search=search, plots=output.parent / PLOTS))}")
         return
-    print(f"report {write_run_report(read_folder(runs[0]), args.output or runs[0] / 'report.html', search)}")
+    page = write_run_report(read_folder(runs[0]), args.output or runs[0] / "report.html", search)
+    print(f"report {command.visible(page)}")
 
 
 def write_run_report(folder: RunFolder, output: Path, search: SearchResult | None = None) -> Path:
@@ -92,8 +97,11 @@ def read_folder(directory: Path) -> RunFolder:
     run = zoo.load_run(directory)
     try:
         data = command.data_of(run, directory)
+        if command.is_changed(run, data):
+            raise zoo.ZooError("they have changed since the training, so that test images may have been trained on")
     except (zoo.ZooError, OSError) as error:
-        print(f"note: {directory.name} is shown without its data: {command.visible(error)}", file=sys.stderr)
+        note = f"note: {directory.name} is shown without its data: {error}"
+        print(command.visible(note), file=sys.stderr)
         return read_results(run, None, _read_predictions(directory / PREDICTIONS))
     return read_results(run, data, zoo.evaluate(run.model, data.test) if data.test else None)
 
@@ -117,7 +125,7 @@ def _several(directories: list[Path], output: Path | None) -> Path:
     above = Path(os.path.commonpath([directory.resolve() for directory in directories]))
     if len(set(names)) < len(names):  # told by what differs in their paths
         names = [os.path.relpath(directory, above) for directory in directories]
-    folders = {name: read_folder(directory) for name, directory in zip(names, directories, strict=True)}
+    folders = {name: _without_examples(read_folder(d)) for name, d in zip(names, directories, strict=True)}
     here = Path.cwd()
     output = output or (above.relative_to(here) if above.is_relative_to(here) else above) / "comparison.html"
     return zoo.write_comparison_report(
@@ -129,13 +137,22 @@ def _several(directories: list[Path], output: Path | None) -> Path:
     )
 
 
+def _without_examples(folder: RunFolder) -> RunFolder:
+    """Without data and images, which a comparison does not show: those of many runs would fill the memory."""
+    scores = folder.evaluation
+    return folder._replace(data=None, evaluation=scores and dataclasses.replace(scores, images=None))
+
+
 def _read_predictions(path: Path) -> zoo.Evaluation | None:
     if not path.exists():
         return None
     from zoo.evaluation.scoring import evaluation_of
     from zoo.tables import read_table
 
-    return evaluation_of(read_table(path, text=("file", "true", "predicted")))
+    try:
+        return evaluation_of(read_table(path, text=("file", "true", "predicted")))
+    except ValueError as error:
+        raise zoo.ZooError(f"{path} is damaged ({error}); run evaluate.py where the data are") from None
 
 
 def _read_robustness(directory: Path) -> zoo.Robustness | None:
@@ -144,7 +161,15 @@ def _read_robustness(directory: Path) -> zoo.Robustness | None:
         return None
     from zoo.tables import read_table
 
-    return zoo.Robustness(read_table(path), seed=0)
+    try:
+        table = read_table(path, text=("corruption", "unit"))
+        numbers = ["strength", "n", "correct", "accuracy", "low", "high"]
+        if table.empty or not {"corruption", "unit", *numbers} <= set(table.columns):
+            raise ValueError("no row, or a column is missing")
+        table = table.astype(dict.fromkeys(numbers[:1] + numbers[3:], float))
+    except ValueError as error:
+        raise zoo.ZooError(f"{path} is damaged ({error}); run evaluate.py --robustness again") from None
+    return zoo.Robustness(table, seed=0)
 
 
 def _read_certificate(directory: Path) -> dict[str, Any] | None:

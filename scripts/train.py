@@ -59,7 +59,8 @@ def train(args: argparse.Namespace) -> None:
     )
     begun = "loading" if (output / "result.json").exists() else "continuing" if (output / "state.npz").exists() else ""
     parameters = f"({model.count_params():,} parameters)"
-    print(f"{begun or 'training'} {name} {parameters} on {dataset}: {len(data.train):,} examples, {output}")
+    what = f"{name} {parameters} on {dataset}: {len(data.train):,} examples, {output}"
+    print(f"{begun or 'training'} {command.visible(what)}")
     run = zoo.train(model, data, recipes, output_dir=output)
     if "val_accuracy" in run.metrics:
         print(f"validation accuracy {run.metrics['val_accuracy']:.4f} after {run.metrics['epochs']} epochs")

@@ -102,12 +102,13 @@ def tune(args: argparse.Namespace) -> None:
     result.plot(directory / "search.png")
     tuned = ", fine-tuned" if result.is_fine_tuned else ""
     print(f"best of {len(result.table)} trials{tuned}: {result.objective} {result.best_score:.4f}")
-    print("  " + "  ".join(f"{name}={value}" for name, value in result.best_values.items()))
+    print("  " + "  ".join(command.visible(f"{name}={value}") for name, value in result.best_values.items()))
     for by in (None, "fine_tune") if result.fine_tuned else (None,):
         with contextlib.suppress(zoo.UsageError):  # one run a trial, or fewer than two trials: nothing to compare
             print(textwrap.fill(" ".join(result.compare(by).sentences()), width=120, break_on_hyphens=False))
-    print(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}")
-    print(f"report {zoo.write_report(directory / 'report.html', search=result, plots=directory / 'plots')}")
+    print(command.visible(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}"))
+    page = zoo.write_report(directory / "report.html", search=result, plots=directory / "plots")
+    print(f"report {command.visible(page)}")
 
 
 def parse_values(name: str, text: str) -> Any:

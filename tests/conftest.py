@@ -12,7 +12,7 @@ LONG = (
     "test_tuning_kill.py",
     "test_checking.py",
     "test_tuning_trial.py",
-    "test_exporter.py",
+    "test_every_model.py",
     "test_state.py",
     "test_tuning_together.py",
     "test_search_benchmark.py",

@@ -34,7 +34,6 @@ class _InOrderOfEnd:
     table: pd.DataFrame
     objective: str
     direction: str
-    best_values: Mapping[str, Any]
 
 
 def best_so_far(result: SearchResult, *, against: str | Sequence[str] = "trial") -> Figure:
@@ -55,7 +54,7 @@ def best_so_far(result: SearchResult, *, against: str | Sequence[str] = "trial")
     if has_wall_time:
         order = ended.sort_values(kind="stable").index
         table = table.loc[order].assign(seconds=np.diff(ended[order].to_numpy(), prepend=0.0))
-    figure = figures.plot_search(_InOrderOfEnd(table, result.objective, result.direction, {}), against=costs)
+    figure = figures.plot_search(_InOrderOfEnd(table, result.objective, result.direction), against=costs)
     for axes, cost in zip(figure.axes, costs, strict=True):
         low, high = score_limits(result)
         axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
@@ -145,8 +144,9 @@ def _curves(result: SearchResult) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     if result.objective not in table:
         return {}
     curves = {}
+    of_trial = table.groupby("trial")
     for trial in table["trial"].unique().tolist():
-        rows = table[table["trial"] == trial]
+        rows = of_trial.get_group(trial)
         runs = rows["fold"].astype(str) + "/" + rows["repeat"].astype(str)
         means = rows.groupby("epoch")[result.objective].agg(["mean", "size"])
         means = means[(means["size"] == runs.nunique()) & np.isfinite(means["mean"])]  # no run that ended early

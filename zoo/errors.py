@@ -59,6 +59,11 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(known)}")
 
 
+def one_line(error: BaseException, most: int = 200) -> str:
+    """The message of an error from elsewhere, which may have pages, as at most `most` characters of one line."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What differs between two descriptions of plain values, e.g. `["recipe.epochs was 9 and is 8"]`."""
     before, now = _flat(old), _flat(new)

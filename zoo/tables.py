@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Sequence
@@ -26,7 +27,10 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:
     harmless = table.rename(columns=_escaped)
     for name in harmless.select_dtypes(exclude=["number", "bool"]):
         harmless[name] = [_escaped(value) for value in harmless[name]]
-    return write_text(path, harmless.to_csv(index=False))
+    text = harmless.to_csv(index=False)
+    if "\r" in text:  # which pandas does not quote, and readers take for the end of a row
+        text = harmless.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+    return write_text(path, text)
 
 
 def read_table(path: str | os.PathLike[str], *, text: Sequence[str] = ()) -> pd.DataFrame:

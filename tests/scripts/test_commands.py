@@ -111,6 +111,60 @@ def test_robustness_goes_into_the_folder_and_the_report(call, trained, tmp_path)
     assert '<section id="robustness"' not in (trained / "report.html").read_text()
 
 
+DAMAGED = {
+    "no certificate": ("export/certificate.json", "{}", "export again"),
+    "half a certificate": ("export/certificate.json", '{"checks"', "certificate.json is damaged"),
+    "empty robustness": ("robustness.csv", "", "robustness.csv is damaged"),
+    "other robustness": ("robustness.csv", "a,b\n1,2\n", "robustness.csv is damaged"),
+    "empty predictions": ("predictions.csv", "", "predictions.csv is damaged"),
+    "other predictions": ("predictions.csv", "true,predicted\n1,2\n", "predictions.csv is damaged"),
+    "no numbers": ("predictions.csv", "true,predicted,correct,confidence,loss,p(1)\n1,1,?,a,b,c\n", "true or false"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_what_is_damaged_in_a_run_folder_is_one_line(call, trained, tmp_path, case):
+    name, content, words = DAMAGED[case]
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("report.html", "plots"))
+    (folder / "export").mkdir(exist_ok=True)
+    (folder / name).write_text(content)
+    config = json.loads((folder / "config.json").read_text())
+    config["data"]["name"] = "/nowhere"
+    (folder / "config.json").write_text(json.dumps(config))
+    code, out, err = call("report", folder)
+    assert (code, out) == (1, "")
+    assert words in err.splitlines()[-1]
+    assert "Error:" not in err  # no name of an exception, which would be one that nobody thought of
+    assert not (folder / "report.html").exists()
+
+
+def test_data_that_changed_since_the_training_are_not_tested_on(call, photographs, tmp_path):
+    folder = tmp_path / "photographs"
+    shutil.copytree(photographs, folder)
+    arguments = ("--model", "softmax", "--dataset", folder, "--epochs", 1, "--output", tmp_path / "run")
+    assert call("train", *arguments)[0] == 0
+    before = (tmp_path / "run" / "predictions.csv").read_bytes()
+    assert call("report", tmp_path / "run")[2] == ""
+    for i in range(10):
+        Image.new("RGB", (9, 8), (i, i, i)).save(folder / "dog" / f"new{i}.png")  # the split is another one now
+    code, _, err = call("report", tmp_path / "run")
+    assert code == 0
+    assert "note: run is shown without its data: they have changed since the training" in err
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Every test example" in page
+    assert f"<dt>Test examples</dt>\n<dd>{before.count(b'.png')}\n" in page
+    assert "note: the data have changed since the training" in call("evaluate", tmp_path / "run")[2]
+
+
+def test_names_of_folders_reach_a_terminal_as_text(call, trained, tmp_path):
+    folder = tmp_path / "a  b\x1b[31m"
+    shutil.copytree(trained, folder)
+    code, out, _ = call("report", folder)
+    assert code == 0
+    assert out == f"report {tmp_path}/a  b\\x1b[31m/report.html\n"
+
+
 @pytest.mark.parametrize("folders", [["nowhere"], ["search", "search2"]])
 def test_what_a_report_cannot_be_of(call, tmp_path, folders):
     for name in folders:
@@ -120,6 +174,11 @@ def test_what_a_report_cannot_be_of(call, tmp_path, folders):
     code, _, err = call("report", *(tmp_path / name for name in folders))
     assert code == 2
     assert err.count("\n") == 1
+
+
+def test_a_folder_is_no_page(call, trained, tmp_path):
+    code, _, err = call("report", trained, "--output", tmp_path)
+    assert (code, err) == (2, f"error: {tmp_path} is a folder; --output takes the file of the page\n")
 
 
 def test_export_then_predict_agrees_with_the_table(call, trained, tmp_path):

@@ -130,6 +130,20 @@ def test_objective_against_has_a_panel_a_parameter_on_its_scale(tmp_path):
     assert 0 < points[2] < points[0]  # the momentum was active in some
 
 
+def test_a_failed_trial_whose_first_run_ended_has_a_curve_and_no_score(tmp_path):
+    records = [record(n, 0.5 + n / 10, {"l2": 0.1 * n}) for n in range(3)]
+    failed = record(3, None, {"l2": 0.4}, runs=[run(0.9)])  # of its repeats the first one was completed
+    figure = plots.learning_curves(written(tmp_path, [*records, failed]))
+    assert figure.axes[0].get_ylim()[1] < 0.9
+
+
+def test_figures_of_a_report_are_those_that_are_written(tmp_path):
+    result = mixed(tmp_path / "search")
+    figures = result.figures()
+    assert list(figures) == list(plots.PLOTS) == list(plots.CAPTIONS)
+    assert all(caption and figure.axes for caption, figure in figures.values())
+
+
 def test_pictures_are_the_same_every_time(tmp_path):
     result = mixed(tmp_path / "search")
     for name, draw in plots.PLOTS.items():

@@ -14,7 +14,9 @@ NAMES = st.text(
 )
 
 
-@pytest.mark.parametrize("attack", ["=1+1", "+A1", "-A1", "@SUM(A1)", '=HYPERLINK("x")', "'=1+1", "\tx"])
+@pytest.mark.parametrize(
+    "attack", ["x\r=1+1", "x\n=1+1", "=1+1", "+A1", "-A1", "@SUM(A1)", '=HYPERLINK("x")', "'=1+1", "\tx"]
+)
 def test_no_cell_and_no_heading_begins_a_formula(tmp_path, attack):
     path = write_table(tmp_path / "t.csv", pd.DataFrame({"file": [attack, "cat"], attack: [1.5, 2.5]}))
     cells = [cell for row in csv.reader(path.open(newline="")) for cell in row]

@@ -60,7 +60,7 @@ def find_duplicates(data: DataSplits) -> Duplicates:
     named: dict[str, Split | None] = {"train": data.train, "validation": data.validation, "test": data.test}
     if data.validation is data.test:
         del named["validation"]
-    splits = {name: split for name, split in named.items() if split is not None and split.labels is not None}
+    splits = {name: split for name, split in named.items() if split is not None and split.stream is None}
     members: dict[Hashable, list[tuple[str, int]]] = {}
     for name, split in splits.items():
         if split.store is not None and split.rows is not None:

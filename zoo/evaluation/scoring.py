@@ -80,7 +80,7 @@ def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_
         outputs = model(inputs, training=False)
         return class_probabilities(outputs, kind), log_probabilities(outputs, kind)
 
-    are_images = split.dtype == np.uint8 and len(split.input_shape) == 3
+    are_images = split.dtype == np.uint8 and len(split.input_shape) == 3 and split.input_shape[-1] in (1, 3)
     probabilities, logs, labels, images = [], [], [], []
     for stored, targets in split.stored_batches(batch_size):  # once: a stream may give another order the next time
         p, log_p = score(scale(stored, split.scaling))
@@ -137,7 +137,7 @@ def evaluation_of(predictions: pd.DataFrame) -> Evaluation:
     """The evaluation that a table of predictions, as in `Evaluation.predictions`, tells; without images.
 
     Raises:
-        UsageError: a column is missing, or a class has none for its scores.
+        UsageError: a column is missing or holds something else, or a class has none for its scores.
     """
     names = tuple(str(c)[2:-1] for c in predictions.columns if str(c).startswith("p(") and str(c).endswith(")"))
     if missing := {"true", "predicted", "correct", "confidence", "loss"} - set(predictions.columns):
@@ -145,6 +145,9 @@ def evaluation_of(predictions: pd.DataFrame) -> Evaluation:
     true, predicted = predictions["true"].astype(str), predictions["predicted"].astype(str)
     if unknown := (set(true) | set(predicted)) - set(names):
         raise UsageError(f"predictions lack the column 'p({min(unknown)})'. Received: {list(names)[:8]}")
+    numbers = predictions[["confidence", "loss", *(f"p({name})" for name in names)]].dtypes
+    if predictions["correct"].dtype != bool or not all(map(pd.api.types.is_numeric_dtype, numbers)):
+        raise UsageError("predictions need true or false in 'correct', and numbers in confidence, loss and scores")
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         true, predicted, labels=list(names), zero_division=0
     )

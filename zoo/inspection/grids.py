@@ -95,7 +95,7 @@ def draw_grid(images: np.ndarray, *, scale: str, title: str, what: str, columns:
         drawn = axes.imshow(grid, interpolation="nearest", **limits)
         label = f"value in the {what}" if scale == "joint" else f"smallest to largest of each {what}"
         figure.colorbar(drawn, ax=axes, label=label, fraction=0.05, pad=0.02)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)  # it may name a class
     down = (grid.shape[0] + gap) // (height + gap)
     _count(axes, across, down, width + gap, height + gap)
     axes.set_xlabel(f"{what} (column)")

@@ -159,7 +159,7 @@ def _below_each(
         drawn = axes[1, k].imshow(
             unit, cmap="inferno", vmin=0, vmax=1, extent=extent, alpha=0.6 if over else 1, interpolation=smooth
         )
-        axes[0, k].set_title(titles[k] if titles is not None else str(k), fontsize=8)
+        axes[0, k].set_title(titles[k] if titles is not None else str(k), fontsize=8, parse_math=False)
     axes[0, 0].set_ylabel("image", fontsize=8)
     axes[1, 0].set_ylabel(what, fontsize=8)
     figure.colorbar(drawn, ax=axes[1, :].tolist(), label="share of its largest", fraction=0.05, pad=0.02)

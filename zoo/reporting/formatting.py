@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,22 @@ def format_seconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def below_common_folder(files: Sequence[Any]) -> list[str]:
+    """File names without the folder that all of them lie in: shorter, and nobody's home is on a page that is mailed.
+
+    Example:
+        >>> below_common_folder(["/home/me/pets/cat/1.jpg", "/home/me/pets/dog/1.jpg"])
+        ['cat/1.jpg', 'dog/1.jpg']
+    """
+    names = [str(file) for file in files]
+    folders = {os.path.dirname(name) for name in names}  # noqa: PTH120 - names, which need not be paths here
+    try:
+        common = os.path.commonpath(folders) if folders else ""
+    except ValueError:  # absolute and relative ones
+        return names
+    return [name.removeprefix(common).lstrip("/") if common else name for name in names]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -269,17 +269,6 @@ def test_columns_sort_and_come_back(opened, tmp_path):
     assert_quiet(found)
 
 
-def test_raw_values_are_sorted_by_where_they_are_given(opened, tmp_path):
-    path = write_page(tmp_path / "p.html", [], Table(["t"], [["2 min"], ["90 s"], ["1 h"]], [True]))
-    page = path.read_text(encoding="utf-8")
-    for text, seconds in (("2 min", 120), ("90 s", 90), ("1 h", 3600)):
-        page = page.replace(f'<td class="number">{text}', f'<td class="number" data-value="{seconds}">{text}')
-    path.write_text(page, encoding="utf-8")
-    found = opened(path)
-    found.page.get_by_role("button", name="t", exact=True).click()
-    assert column(found.page, 0) == ["90 s", "2 min", "1 h"]
-
-
 def test_ten_thousand_rows_sort_within_a_second(opened, tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(

@@ -57,6 +57,26 @@ def test_nothing_serious_stands_in_the_way_of_anybody(opened, report, scheme, wi
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_shade_of_the_confusion_matrix_can_be_read(opened, tmp_path, scheme):
+    right = np.arange(0, 110, 10)  # shares from 0 to 1, and what is left of them in the next column
+    matrix = np.diag(right) + np.roll(np.diag(100 - right), 1, axis=1)
+    evaluation = make_evaluation(num_examples=66, class_names=tuple("abcdefghijk"))
+    evaluation = dataclasses.replace(evaluation, confusion_matrix=matrix)
+    page = opened(write_report(tmp_path / "r.html", evaluation=evaluation), color_scheme=scheme).page
+    assert serious(page) == []
+
+
+def test_settings_that_are_wider_than_the_page_scroll_by_keyboard(opened, tmp_path):
+    run = make_run()
+    run.config["recipes"] = [{"optimizer": f"of_phase_{i}"} for i in range(30)]
+    run.config["data"]["k" * 200] = "v" * 200
+    page = opened(write_report(tmp_path / "r.html", run=run), size=PHONE).page
+    assert page.get_by_role("region", name="Recipe").evaluate("part => part.scrollWidth > part.clientWidth")
+    assert serious(page) == []
+    assert page.get_by_role("region", name="Data").evaluate("part => part.scrollWidth <= part.clientWidth")
+
+
 def test_the_largest_loss_comes_first(opened, report, evaluation):
     page = opened(report).page
     expected = np.argsort(-evaluation.predictions["loss"].round(5), kind="stable")

@@ -18,6 +18,7 @@ from report_examples import make_evaluation, make_repeated_search, make_run, mak
 
 from zoo.errors import DataError, UsageError
 from zoo.evaluation.intervals import wilson_interval
+from zoo.reporting.formatting import below_common_folder
 from zoo.reporting.page import write_report
 
 ATTACK = "<script>alert(1)</script>"
@@ -291,7 +292,22 @@ def test_file_names_go_into_the_payload(tmp_path):
     evaluation.predictions.insert(1, "file", [Path(f"cat/{ATTACK}{i}.jpg") for i in range(40)])
     page = written(tmp_path, evaluation=evaluation)
     assert ATTACK not in page
-    assert payload_of(page)["file"][7] == f"cat/{ATTACK}7.jpg"
+    assert payload_of(page)["file"][7] == f"cat/{ATTACK}7.jpg".rpartition("/")[2]
+
+
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        (["/home/me/pets/cat/1.jpg", "/home/me/pets/dog/1.jpg"], ["cat/1.jpg", "dog/1.jpg"]),
+        (["/home/me/1.jpg", "/home/me/2.jpg"], ["1.jpg", "2.jpg"]),
+        (["cat/1.jpg", "dog/1.jpg"], ["cat/1.jpg", "dog/1.jpg"]),
+        (["/a/1.jpg", "b/1.jpg"], ["/a/1.jpg", "b/1.jpg"]),
+        ([3, 4], ["3", "4"]),
+        ([], []),
+    ],
+)
+def test_a_page_does_not_say_where_its_files_lay(files, shown):
+    assert below_common_folder(files) == shown
 
 
 def test_an_empty_split_and_an_empty_run_give_a_page(tmp_path):

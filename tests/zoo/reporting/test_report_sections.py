@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from report_examples import make_evaluation, make_run
 
 import zoo
+from zoo.errors import DataError
 from zoo.reporting.page import write_report
+from zoo.reporting.sections import classes
+from zoo.reporting.sections.calibration import calibration_section
 from zoo.reporting.sections.certificate import certificate_section
 from zoo.reporting.sections.curves import gap_notes
 from zoo.reporting.sections.dataset import dataset_section
 from zoo.reporting.sections.inside import inside_section
 from zoo.reporting.sections.model import model_section
+from zoo.reporting.sections.search import search_section
 from zoo.reporting.sections.summary import summary_section
+
+sys.path.append(str(Path(__file__).parents[2] / "tuning"))
+
+from search_records import record, written
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +73,12 @@ def test_a_narrow_gap_and_a_falling_loss_are_not():
     assert not loss["warning"]
 
 
-@pytest.mark.parametrize("losses", [[1.0, math.nan], [math.nan, math.nan], [1.0, math.inf]])
+@pytest.mark.parametrize("losses", [[1.0, math.nan], [math.nan, math.nan], [1.0, math.inf]])  # the worst: all
 def test_a_run_that_diverged_is_no_crash(losses):
     notes = gap_notes(run_with([0.5, 0.5], [math.nan, math.nan], losses))
     assert all("nan" not in str(note["text"]) for note in notes)
-    assert [note["warning"] for note in notes] == ([True] if losses[0] == 1.0 else [])
+    assert [note["text"] for note in notes] == ["The last validation loss is not finite: training diverged."]
+    assert notes[0]["warning"]
 
 
 # Data
@@ -94,6 +107,17 @@ def test_leaks_and_contradictions_are_named():
     assert "more than one split" in content["duplicates"][1]
     assert "more than one label" in content["duplicates"][2]
     assert content["groups"] == ["train 5 (0) = test 0 (0)", "train 3 (0) = train 16 (1)"]
+    same = zoo.DataSplits.from_arrays((train, labels), validation="test", test=(images[[5, 18]], [0, 1]))
+    for each in (data, same):  # 2 of 19 examples; a validation split that is the test split is no other two
+        assert "10.53\u202f% of all" in dataset_section(each).content["duplicates"][1]
+
+
+def test_a_stream_is_not_said_to_hold_no_copies():
+    import tensorflow as tf
+
+    points = tf.data.Dataset.from_tensor_slices((np.zeros((8, 4), np.float32), np.arange(8) % 2)).batch(4)
+    splits = zoo.data.splits.as_splits(points)
+    assert dataset_section(splits).content["duplicates"] == ["The data are streamed, so nothing was compared."]
 
 
 def test_points_and_uneven_classes():
@@ -120,10 +144,14 @@ def test_nested_models_are_indented_and_frozen_layers_are_said():
 
     inner = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, name="inner")], name="nested")
     inner.trainable = False
-    model = keras.Sequential([keras.layers.Input((4,)), inner, keras.layers.Dense(2, name="head")])
+    norm = keras.layers.BatchNormalization(name="norm")
+    model = keras.Sequential([keras.layers.Input((4,)), inner, norm, keras.layers.Dense(2, name="head")])
+    outer = keras.Sequential([keras.layers.Input((4,)), model])
+    assert model_section(outer).content["rows"][0]["state"] == "learns and frozen"
     rows = {row["name"].strip(): row for row in model_section(model).content["rows"]}
     assert rows["inner"]["state"] == rows["nested"]["state"] == "frozen"
     assert rows["head"] == {"name": "head", "kind": "Dense", "shape": "2", "parameters": "8", "state": "learns"}
+    assert rows["norm"]["state"] == "learns"
     assert rows["nested"]["parameters"] == ""
     assert model_section(object()) is None
 
@@ -149,7 +177,96 @@ def test_points_have_no_pictures_from_inside():
     assert inside_section(model, data.test, zoo.evaluate(model, data.test)) is None
 
 
+def test_a_class_may_be_named_like_a_broken_formula(trained):
+    run, data, score = trained
+    names = ("$x^{2$", *data.class_names[1:])
+    table = score.predictions.assign(true="$x^{2$", predicted="$\\broken$")
+    section = inside_section(run.model, data.test, dataclasses.replace(score, predictions=table, class_names=names))
+    assert {"feature-maps", "grad-cam", "saliency"} <= {picture.name for picture in section.pictures}
+
+
+def test_images_of_four_channels_are_listed_without_pictures(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 4), dtype=np.uint8)
+    data = zoo.DataSplits.from_arrays((pixels[:12], np.arange(12) % 2), test=(pixels[12:], np.arange(8) % 2))
+    model = zoo.build("softmax", data.input_shape, data.num_classes)
+    score = zoo.evaluate(model, data.test)
+    assert score.images is None
+    assert "Every test example" in write_report(tmp_path / "r.html", data=data, evaluation=score).read_text()
+
+
+# Classes, calibration
+
+
+def test_a_large_confusion_matrix_has_no_cells(monkeypatch):
+    monkeypatch.setattr(classes, "plot_confusion", lambda matrix: Figure())  # whose drawing takes memory of its own
+    evaluation = make_evaluation(num_examples=500, class_names=tuple(map(str, range(500))))
+    tracemalloc.start()
+    assert classes.classes_section(evaluation).content["matrix"] is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6  # a dictionary a cell would be 75 MB
+
+
+def calibrated(confidence: np.ndarray, correct: np.ndarray):
+    table = make_evaluation(num_examples=len(correct)).predictions.assign(confidence=confidence, correct=correct)
+    accuracy = float(correct.mean())
+    evaluation = make_evaluation(num_examples=len(correct))
+    return dataclasses.replace(evaluation, predictions=table, accuracy=accuracy)
+
+
+def test_only_what_is_more_than_chance_is_called_too_sure():
+    rng = np.random.default_rng(0)
+    called = []
+    for _ in range(40):
+        confidence = rng.uniform(0.3, 1, 100)  # of a model that is calibrated, though 15 bins differ by chance
+        found = calibration_section(calibrated(confidence, rng.random(100) < confidence))
+        called.append(len(found.content["sentences"]) > 2)
+    assert sum(called) <= 6
+    half = np.arange(100) % 2 == 0
+    for confidence, manner in ((0.9, "too sure"), (0.2, "not sure enough")):
+        sentence = calibration_section(calibrated(np.full(100, confidence), half)).content["sentences"][2]
+        assert f"The model is {manner}" in sentence
+
+
+# Searches
+
+
+def test_a_search_in_which_all_failed_or_nothing_ended_is_told(tmp_path):
+    failed = [record(n, None) for n in range(2)]
+    for name, records in (("failed", failed), ("empty", [])):
+        page = write_report(tmp_path / "r.html", search=written(tmp_path / name, records)).read_text()
+        assert "No trial has a score." in page
+        assert f"<dt>Trials</dt>\n<dd>{len(records)}\n" in page
+
+
+@pytest.mark.parametrize(
+    ("direction", "tuned", "best"), [("max", 0.95, "0.95"), ("min", 0.2, "0.2"), ("max", 0.6, "0.8")]
+)
+def test_the_best_of_a_fine_tuned_search_is_its_best_score(tmp_path, direction, tuned, best):
+    trials = [record(0, 0.7), record(1, 0.8), record(2, 0.5)]
+    result = written(tmp_path / "s", trials, direction=direction)
+    result.fine_tuned[0] = {**record(0, tuned), "kind": "fine_tuned"}
+    section = search_section(result)
+    assert section.content["best_row"] == result.best_trial["number"]
+    tile = summary_section(None, None, result).content["tiles"][0]
+    assert tile.value == best == f"{result.best_score:.4g}"
+
+
 # Certificate, and everything together
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        [],
+        {},
+        {"checks": [], "files": {}, "input": {}, "versions": {}},
+        {"checks": {"keras": 1}, "files": {}, "input": {}, "versions": {}},
+    ],
+)
+def test_a_certificate_that_says_nothing_is_one_clear_error(damaged):
+    with pytest.raises(DataError, match="export again"):
+        certificate_section(damaged)
 
 
 def test_a_certificate_and_its_file_give_the_same_section(trained, tmp_path):

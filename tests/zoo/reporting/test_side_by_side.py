@@ -64,6 +64,36 @@ def test_settings_are_compared_over_seeds():
     np.testing.assert_allclose(found.pairs["p"], expected.pairs["p"])
 
 
+def test_settings_that_differ_little_are_not_one_group():
+    rates = {f"{rate}-{seed}": (rate, seed) for rate in (0.10001, 0.10002) for seed in range(3)}
+    runs = {name: run_of(learning_rate=rate, seed=seed) for name, (rate, seed) in rates.items()}
+    found = compare_seeds(runs, {name: scored(0.8 + 0.05 * (seed % 2)) for name, (_, seed) in rates.items()})
+    assert sorted(found.groups["group"]) == ["learning_rate=0.10001", "learning_rate=0.10002"]
+
+
+def test_groups_are_told_apart_by_the_phase():
+    recipes = [{"learning_rate": 0.1, "seed": 0}, {"learning_rate": 0.01, "seed": 0}]
+    runs = {}
+    for place in (0, 1):
+        for seed in range(3):
+            phases = [{**recipe, "seed": seed} for recipe in recipes]
+            phases[place]["learning_rate"] = 0.5
+            run = make_run()
+            runs[f"{place}-{seed}"] = dataclasses.replace(run, config={**run.config, "recipes": phases})
+    found = compare_seeds(runs, {name: scored(0.8 + 0.05 * (int(name[-1]) % 2)) for name in runs})
+    assert "phase 1.learning_rate=0.5, phase 2.learning_rate=0.01" in set(found.groups["group"])
+
+
+def test_training_times_are_numbers_of_one_unit():
+    runs = {"slow": run_of(), "quick": run_of(optimizer="adam")}
+    for name, seconds in (("slow", 100.0), ("quick", 0.1)):
+        runs[name] = dataclasses.replace(runs[name], history=runs[name].history.assign(seconds=seconds))
+    table = runs_section(runs, {}).content["table"]
+    place = table.header.index("training seconds")
+    assert [row[place] for row in table.rows] == ["400.0", "0.4"]  # "7 min" would sort before "400 ms"
+    assert table.numeric[place]
+
+
 @pytest.mark.parametrize(
     "runs",
     [

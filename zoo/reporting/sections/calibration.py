@@ -8,8 +8,9 @@ from zoo.reporting.formatting import format_percent
 from zoo.reporting.inputs import EvaluationLike
 from zoo.reporting.plots import Plot
 from zoo.reporting.section import Section
+from zoo.reporting.sections.summary import accuracy_interval
 
-_FAIR = 0.02  # the expected calibration error up to which nobody need act
+_FAIR = 0.02  # confidence minus accuracy up to which nobody need act
 
 
 def calibration_section(evaluation: EvaluationLike) -> Section | None:
@@ -24,7 +25,8 @@ def calibration_section(evaluation: EvaluationLike) -> Section | None:
         f"Confidence and accuracy differ by {format_percent(found.expected_error, digits=1)} on average over 15 bins "
         f"(expected calibration error), and by {format_percent(found.largest_error, digits=1)} in the worst bin.",
     ]
-    if found.expected_error > _FAIR:
+    low, high = accuracy_interval(evaluation)
+    if abs(found.overconfidence) > _FAIR and not low <= found.mean_confidence <= high:  # more than chance
         manner = "too sure" if found.overconfidence > 0 else "not sure enough"
         sentences.append(f"The model is {manner}: do not take its scores for probabilities of being right.")
     plot = Plot("calibration", "Accuracy against confidence", plot_calibration(found))

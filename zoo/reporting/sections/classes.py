@@ -23,20 +23,23 @@ def classes_section(evaluation: EvaluationLike) -> Section:
     matrix = np.asarray(evaluation.confusion_matrix)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     fits = len(names) <= _MATRIX_CLASSES
-    cells = [
-        [{"count": int(n), "share": float(s)} for n, s in zip(*row, strict=True)]
-        for row in zip(matrix, shares, strict=True)
-    ]
     content = {
         "names": names,
         "per_class": [_per_class_row(str(name), row) for name, row in evaluation.per_class.iterrows()],
-        "matrix": cells if fits else None,
+        "matrix": _cells(matrix, shares) if fits else None,
         "confused": _most_confused(matrix, shares, names),
     }
     if fits:
         return Section("classes", "Classes", content)
     picture = Picture.of("confusion-matrix", "Confusion matrix: rows are true classes", plot_confusion(matrix))
     return Section("classes", "Classes", content, pictures=(picture,))
+
+
+def _cells(matrix: np.ndarray, shares: np.ndarray) -> list[list[dict[str, Any]]]:
+    return [
+        [{"count": int(n), "share": float(s)} for n, s in zip(*row, strict=True)]
+        for row in zip(matrix, shares, strict=True)
+    ]
 
 
 def _per_class_row(name: str, row: pd.Series) -> dict[str, Any]:

@@ -51,10 +51,10 @@ def _loss_notes(checks: pd.DataFrame) -> list[dict[str, object]]:
     if column not in checks.columns:
         return []
     losses = pd.to_numeric(checks[column], errors="coerce").to_numpy(np.float64)
-    if len(losses) < 2 or not np.isfinite(losses).any():
-        return []
-    if not np.isfinite(losses[-1]):
+    if len(losses) and not np.isfinite(losses[-1]):
         return [{"text": "The last validation loss is not finite: training diverged.", "warning": True}]
+    if len(losses) < 2:
+        return []
     best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.nan)))
     rise = losses[-1] - losses[best]
     if best == len(losses) - 1:

@@ -10,7 +10,7 @@ from zoo.data.duplicates import Duplicates, find_duplicates
 from zoo.data.examples import plot_examples
 from zoo.data.splits import DataSplits
 from zoo.errors import UsageError
-from zoo.reporting.formatting import Table, format_count, format_percent
+from zoo.reporting.formatting import Table, below_common_folder, format_count, format_percent
 from zoo.reporting.section import Picture, Section
 
 if TYPE_CHECKING:
@@ -80,15 +80,15 @@ def _statements(found: Duplicates, splits: dict[str, Split]) -> list[str]:
         (found.contradictions, "have more than one label: at least one is wrong"),
     ):
         if groups:
-            share = format_percent(sum(map(len, groups)) / sum(map(len, splits.values())))
+            share = format_percent(sum(map(len, groups)) / sum(len(splits[name]) for name in found.searched))
             told.append(f"{format_count(len(groups))} groups of equal examples ({share} of all) {what}.")
     return told
 
 
 def _told(group: tuple[tuple[str, int], ...], splits: dict[str, Split]) -> str:
-    def told(name: str, i: int) -> str:
+    places = []
+    for name, i in group[:4]:
         split: Any = splits[name]
-        label = f" ({split.class_names[split.labels[i]]})"
-        return f"{name} {i}{label}" if split.files is None else f"{name} {split.files[i]}{label}"
-
-    return " = ".join(told(name, i) for name, i in group[:4])
+        places.append((name, i if split.files is None else split.files[i], split.class_names[split.labels[i]]))
+    files = below_common_folder([place for _, place, _ in places])
+    return " = ".join(f"{name} {file} ({label})" for (name, _, label), file in zip(places, files, strict=True))

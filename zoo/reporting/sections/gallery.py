@@ -9,7 +9,7 @@ import pandas as pd
 
 from zoo.errors import DataError
 from zoo.reporting.atlas import Atlas, pack_images
-from zoo.reporting.formatting import json_ready, script_json
+from zoo.reporting.formatting import below_common_folder, json_ready, script_json
 from zoo.reporting.inputs import EvaluationLike
 from zoo.reporting.rendering import data_uri
 from zoo.reporting.section import Section
@@ -56,7 +56,7 @@ def _payload(predictions: pd.DataFrame, names: list[str], atlas: Atlas | None) -
     return {
         "classes": names,
         "index": [json_ready(i) for i in index.tolist()],
-        "file": [str(f) for f in predictions["file"]] if "file" in predictions.columns else None,
+        "file": below_common_folder(list(predictions["file"])) if "file" in predictions.columns else None,
         "true": true.tolist(),
         "predicted": predicted.tolist(),
         "confidence": _rounded(predictions["confidence"]),

@@ -31,17 +31,26 @@ def _rows(model: Any, depth: int) -> Iterator[dict[str, str]]:
     for layer in model.layers:
         nested = bool(getattr(layer, "layers", None))
         count = sum(_size(w) for w in layer.weights)
-        learning = sum(_size(w) for w in layer.trainable_weights)
-        state = "" if not count else "learns" if learning == count else "frozen" if not learning else "in part"
         yield {
             "name": _INDENT * depth + layer.name,
             "kind": type(layer).__name__,
             "shape": _shape_of(layer),
             "parameters": "" if nested or not count else format_count(count),
-            "state": state,
+            "state": " and ".join(_states(layer)),
         }
         if nested:
             yield from _rows(layer, depth + 1)
+
+
+def _states(layer: Any) -> list[str]:
+    """Whether the weights of a layer learn, of nested models those of all their layers; none where there are no weights.
+
+    Batch normalisation learns, although its moving statistics are no weights that the optimizer changes.
+    """
+    parts = getattr(layer, "layers", None)
+    if parts:
+        return sorted({state for part in parts for state in _states(part)}, reverse=True)
+    return [] if not layer.weights else ["learns"] if layer.trainable_weights else ["frozen"]
 
 
 def _shape_of(layer: Any) -> str:
@@ -50,7 +59,7 @@ def _shape_of(layer: Any) -> str:
         shape = layer.output.shape
     except (AttributeError, ValueError):  # several outputs, or a layer that was never called on symbolic inputs
         return ""
-    return " × ".join("?" if n is None else str(n) for n in shape[1:])
+    return "\u00a0×\u00a0".join("?" if n is None else str(n) for n in shape[1:])
 
 
 def _size(weight: Any) -> int:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from zoo.errors import UsageError
 from zoo.evaluation.comparison import Comparison, compare
 from zoo.evaluation.statements import number, p_value
-from zoo.reporting.formatting import MISSING, Table, flatten, format_count, format_seconds, format_value
+from zoo.reporting.formatting import MISSING, Table, flatten, format_count, format_value
 from zoo.reporting.inputs import EvaluationLike, RunLike
 from zoo.reporting.plots import Plot
 from zoo.reporting.section import Section
@@ -45,7 +45,7 @@ def runs_section(runs: Mapping[str, RunLike], evaluations: Mapping[str, Evaluati
     """A row a run: the settings that differ, accuracy with its interval, loss, size and cost; and the curves of all."""
     differing = differing_settings(runs)
     header = ["run", *differing, "test accuracy", "95 % interval", "test loss", "validation accuracy"]
-    header += ["parameters", "epochs", "training time"]
+    header += ["parameters", "epochs", "training seconds"]
     rows = [_row(name, run, evaluations.get(name), differing[:]) for name, run in runs.items()]
     numeric = [False] * (1 + len(differing)) + [True] * (len(header) - 1 - len(differing))
     scores = [evaluations[name].accuracy if name in evaluations else -math.inf for name in runs]
@@ -84,8 +84,12 @@ def _groups(runs: Mapping[str, RunLike]) -> dict[str, str] | None:
     others = [name for name in differing if not _is_seed(name)]
     if not others or len(others) == len(differing):
         return None
+    short = [_short(name) for name in others]
+    titles = [s if short.count(s) == 1 else name for s, name in zip(short, others, strict=True)]
     return {
-        name: ", ".join(f"{_short(other)}={format_value(_settings(run).get(other))}" for other in others)
+        name: ", ".join(
+            f"{title}={_exact(_settings(run).get(other))}" for other, title in zip(others, titles, strict=True)
+        )
         for name, run in runs.items()
     }
 
@@ -136,6 +140,11 @@ def _is_seed(name: str) -> bool:
     return name.rpartition(".")[2] in _SEEDS
 
 
+def _exact(value: Any) -> str:
+    """All digits: settings that differ must not become one group."""
+    return repr(value) if isinstance(value, float) else format_value(value)
+
+
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
@@ -155,7 +164,7 @@ def _row(name: str, run: RunLike, evaluation: EvaluationLike | None, differing: 
         format_value(float(validation)),
         MISSING if parameters is None else format_count(parameters),
         format_count(len(run.history)),
-        format_seconds(seconds),
+        MISSING if math.isnan(seconds) else f"{seconds:.1f}",
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from zoo.errors import ZooError
 from zoo.evaluation.comparison import Comparison
@@ -11,11 +10,12 @@ from zoo.reporting.formatting import frame_table, settings_table
 from zoo.reporting.inputs import SearchLike
 from zoo.reporting.plots import Plot
 from zoo.reporting.section import Section
+from zoo.reporting.sections.summary import best_scores
 
 
 def search_section(search: SearchLike) -> Section:
     """Best so far, the search's own figures, the best values, and all trials as a table that can be sorted."""
-    scores = pd.to_numeric(search.table["score"], errors="coerce").to_numpy(np.float64)
+    scores = best_scores(search).to_numpy(np.float64)
     finite = np.isfinite(scores)
     signed = np.where(finite, scores if search.direction != "min" else -scores, -np.inf)
     table = frame_table(search.table)
@@ -24,7 +24,7 @@ def search_section(search: SearchLike) -> Section:
         "table": table,
         "trial_column": table.header.index("trial") if "trial" in table.header else -1,
         "best_row": int(signed.argmax()) if finite.any() else -1,
-        "best_values": settings_table({"value": search.best_values}),
+        "best_values": settings_table({"value": search.best_values if finite.any() else {}}),
     }
     return Section("search", "Search", content, _plots(search) if finite.any() else ())
 

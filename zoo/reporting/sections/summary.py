@@ -53,6 +53,13 @@ def model_name(run: RunLike) -> str:
     return str(run_part(run, "model").get("name") or getattr(getattr(run, "model", None), "name", "") or "")
 
 
+def best_scores(search: SearchLike) -> pd.Series:
+    """The score of each trial, or that of its fine-tuning where this is better; NaN without one."""
+    shown = [name for name in ("score", "fine_tuned") if name in search.table.columns]
+    scores = search.table[shown].apply(pd.to_numeric, errors="coerce")
+    return scores.min(axis=1) if search.direction == "min" else scores.max(axis=1)
+
+
 def run_part(run: RunLike, name: str) -> dict[str, Any]:
     """One part of a run's configuration, empty where it is missing."""
     part = run.config.get(name)
@@ -93,8 +100,7 @@ def _run_tiles(run: RunLike) -> list[Tile]:
 
 
 def _search_tiles(search: SearchLike) -> list[Tile]:
-    table = search.table
-    scores = pd.to_numeric(table["score"], errors="coerce")
+    table, scores = search.table, best_scores(search)
     best = scores.min() if search.direction == "min" else scores.max()
     failed = len(scores) - int(scores.notna().sum())
     tiles = [

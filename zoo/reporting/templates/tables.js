@@ -6,7 +6,7 @@
 
   /** What a cell is sorted by; null where it has no value. */
   function keyOf(cell, isNumber) {
-    const text = (cell?.dataset.value ?? cell?.textContent ?? "").trim();
+    const text = (cell?.textContent ?? "").trim();
     if (MISSING.has(text)) return null;
     if (!isNumber) return text;
     if (text in NAMED) return NAMED[text];
