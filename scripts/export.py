@@ -36,6 +36,8 @@ def export(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     formats = installed_formats() if args.formats == ["all"] else checked_formats(args.formats)
     run, data = command.load_run_and_data(args.run)
+    if command.is_changed(run, data):
+        print("note: the data have changed since the training; test images may have been trained on", file=sys.stderr)
     output = args.output or args.run / "export"
     split_name = "test" if data.test else "training"
     certificate = zoo.export(

@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,7 +113,8 @@ def _answers(
         read, pixels = [], []
         for file in files[start : start + batch_size]:
             try:
-                pixels.append(read_image(file, classifier.shape[:2], classifier.shape[2], fit))
+                with warnings.catch_warnings(action="ignore"):  # Pillow's, of what it reads all the same
+                    pixels.append(read_image(file, classifier.shape[:2], classifier.shape[2], fit))
                 read.append(file)
             except zoo.DataError as error:
                 problems.append(str(error))

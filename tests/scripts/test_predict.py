@@ -9,6 +9,8 @@ import json
 import shutil
 import subprocess
 import sys
+import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,31 @@ def test_a_bad_image_among_many_is_told_and_passed_over(call, export, images, sh
         lines = out.splitlines()
         assert [line.split("  ")[0] for line in lines] == ["=1+\\x1b[31m2\\n3.png", "a.png", "camera.jpg", "a.png"]
         assert lines[1].split("  ")[1] == f"{best} {expected.max():.3f}"
+
+
+def test_what_pillow_says_of_an_image_that_it_reads_is_not_shown(call, export, tmp_path):
+    file, exif = tmp_path / "a.jpg", Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 8)).save(file, exif=exif)
+    content = bytearray(file.read_bytes())
+    place = content.index(b"Exif") + 10
+    content[place : place + 4] = b"\xff\xff\xff\x7f"  # where the directory is
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        zoo.load_exported(export / "export").predict([file])
+    with warnings.catch_warnings(action="error"):
+        assert call("predict", export, file)[::2] == (0, "")
+
+
+def test_an_export_says_when_its_data_have_changed(call, tmp_path, monkeypatch):
+    data = zoo.load_dataset("blobs")
+    run = types.SimpleNamespace(model=zoo.build("softmax", (2,), 2), config={})
+    monkeypatch.setattr("command.load_run_and_data", lambda directory: (run, data))
+    for is_changed in (True, False):
+        monkeypatch.setattr("command.is_changed", lambda run, data, changed=is_changed: changed)
+        code, out, err = call("export", tmp_path, "--formats", "keras")
+        assert (code, "test accuracy" in out) == (0, True)
+        assert err.startswith("note: the data have changed since the training; ") == is_changed
 
 
 def test_all_is_well_without_bad_images(call, export, images):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zoo.errors import ExportError, UsageError
+from zoo.errors import ExportError, UsageError, one_line
 from zoo.exporting.formats import FORMATS
 from zoo.storage import manifest
 
@@ -110,8 +110,7 @@ def read_certificate(directory: Path) -> Certificate:
         facts["class_names"], facts["limits"] = tuple(facts["class_names"]), tuple(facts["limits"])
         return Certificate(directory=directory, **facts | {"recipes": tuple(facts["recipes"])})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ExportError(f"{path} cannot be trusted: {reason}; export the model again") from None
+        raise ExportError(f"{path} cannot be trusted: {one_line(error)}; export the model again") from None
 
 
 def _signed(facts: dict[str, Any]) -> str:
@@ -153,7 +152,10 @@ def _are_checks(checks: Any) -> bool:
 
     numbers = ("examples", "max_abs_difference", "top1_agreement", "size_bytes", "latency_ms")
     return len(checks) > 0 and all(
-        name in FORMATS and all(is_number(check[key]) for key in numbers) for name, check in checks.items()
+        name in FORMATS
+        and all(is_number(check[key]) for key in numbers)
+        and (check["tolerance"] is None or is_number(check["tolerance"]))
+        for name, check in checks.items()
     )
 
 

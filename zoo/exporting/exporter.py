@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from zoo.data.split import Split, as_split
-from zoo.errors import ExportError, UsageError
+from zoo.errors import ExportError, UsageError, one_line
 from zoo.exporting import writers
 from zoo.exporting.card import default_intended_use, limits_of, model_card
 from zoo.exporting.certificate import CARD, EXAMPLES, NAME, Certificate
@@ -26,7 +26,7 @@ from zoo.exporting.checking import Reference, compare, failure, measure_latency
 from zoo.exporting.formats import BFLOAT16_TOLERANCE, FORMATS, checked_formats
 from zoo.exporting.measuring import encoded_examples, measure, measure_accuracy, model_runtime
 from zoo.exporting.runtimes import SavedModelRuntime, load_runtime
-from zoo.exporting.serving import serving_model
+from zoo.exporting.serving import foreign_layers, serving_model
 from zoo.models.outputs import known_output_kind
 from zoo.storage import atomic_directory, manifest, write_text
 from zoo.training.run import versions
@@ -69,7 +69,8 @@ def export(
         intended_use: a sentence or two for the model card; by default what the data say.
 
     Raises:
-        UsageError: an unknown format, or a directory that holds something other than an export.
+        UsageError: an unknown format, a model whose inputs or classes are not those of the data, or a directory that holds
+            something other than an export.
         ZooError: a format whose packages are not installed.
         ExportError: a file does not compute what the model computes; nothing is put in place.
 
@@ -106,7 +107,10 @@ def export(
             recipes=tuple(recipes),
             metrics=metrics,
             intended_use=intended_use or default_intended_use(split.input_shape, split.class_names, data_config or {}),
-            limits=limits_of(metrics, split.class_names, takes_images=writers.takes_images(split)),
+            limits=(
+                *limits_of(metrics, split.class_names, takes_images=writers.takes_images(split)),
+                *(_limits_of_file(model) if "keras" in names else ()),
+            ),
         )
         write_text(temporary / CARD, model_card(certificate))
         certificate = dataclasses.replace(certificate, files=manifest(temporary))
@@ -161,8 +165,7 @@ def _check(name: str, path: Path, reference: Reference, split: Split, tolerance:
         run = load_runtime(name, path)
         found = compare(run, reference)
     except Exception as error:  # of several kinds, with pages of inner places
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ExportError(f"the {name} export cannot be run ({reason}); nothing was put in place") from error
+        raise ExportError(f"the {name} export cannot be run ({one_line(error)}); nothing was put in place") from error
     if (problem := failure(found, tolerance, kind)) is not None:
         raise ExportError(f"the {name} export {problem}; nothing was put in place")
     found["tolerance"] = tolerance
@@ -197,7 +200,18 @@ def _fitting(given: Any, model: keras.Model) -> Split:
         split.class_names = tuple(str(k) for k in range(count))
     if split.num_classes != count:
         raise UsageError(f"the model gives {count} classes, the data have {split.num_classes}")
+    taken = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if len(taken) != 1 or not _fits(taken[0], split.input_shape):
+        raise UsageError(
+            f"the model takes inputs of the shape {' and '.join(map(str, taken))}, the data have {split.input_shape}"
+        )
     return split
+
+
+def _fits(taken: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
+    """Whether Keras takes inputs of a shape; it adds or drops a last axis of 1."""
+    shapes = (given, (*given, 1), given[:-1] if given[-1] == 1 else given)
+    return any(len(taken) == len(s) and all(a in (None, b) for a, b in zip(taken, s, strict=True)) for s in shapes)
 
 
 def _calibration(calibrate_with: Any, names: Sequence[str]) -> np.ndarray | None:
@@ -221,6 +235,12 @@ def _versions_beside(names: Sequence[str]) -> dict[str, str]:
     return {p: metadata.version(p) for p in packages if p not in ("tensorflow", "keras")}
 
 
+def _limits_of_file(model: keras.Model) -> list[str]:
+    """What is to be known of a .keras file, whose layers may be defined in the user's program."""
+    names = foreign_layers(model)
+    return [f"`model.keras` loads only in a program that defines {', '.join(names)}."] if names else []
+
+
 def _described(model: keras.Model) -> dict[str, Any]:
     facts = {"name": model.name, "parameters": model.count_params()}
     return facts | ({"build": model.zoo_build} if hasattr(model, "zoo_build") else {})
@@ -232,10 +252,10 @@ def _check_replaceable(directory: Path) -> None:
         raise UsageError(f"{directory} is a file; choose another directory")
     if not directory.is_dir():
         return
-    present = {f.relative_to(directory).as_posix() for f in directory.rglob("*") if f.is_file()}
+    present = {f.relative_to(directory).as_posix() for f in directory.rglob("*") if f.is_symlink() or not f.is_dir()}
     try:
         ours = {NAME, *json.loads((directory / NAME).read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         ours = set()
     if present - ours:
         raise UsageError(f"{directory} holds {min(present - ours)}, which is of no export; choose another directory")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data.images import FITS, read_image
-from zoo.errors import UsageError, unknown_name
+from zoo.errors import ExportError, UsageError, ZooError, one_line, unknown_name
 from zoo.exporting.certificate import Certificate, read_certificate
 from zoo.exporting.checking import in_batches
 from zoo.exporting.formats import FORMATS, PREFERRED, check_installed, is_runnable
@@ -18,7 +18,7 @@ from zoo.exporting.runtimes import Runtime, load_runtime
 
 
 class Predictor:
-    """An exported model, whatever runs it.
+    """An exported model, whatever runs it. Threads may share it.
 
     Attributes:
         format: "saved_model", "keras", "onnx", "litert" or "litert_int8".
@@ -64,11 +64,20 @@ class Predictor:
             raise UsageError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
         if fit not in FITS:
             raise unknown_name("fit", fit, FITS)
-        if isinstance(images, str | os.PathLike):
-            raise UsageError(f"images must be a list of files or an array. Received: {images!r}")
-        if len(images) and all(isinstance(image, str | os.PathLike) for image in images):
+        if isinstance(images, str | bytes | os.PathLike | dict) or not hasattr(images, "__len__"):
+            raise UsageError(f"images must be a list of files or an array. Received: {images!r:.200}")
+        if isinstance(images, list | tuple) and not images:
+            return self._nothing()
+        if all(isinstance(image, str | os.PathLike) for image in images) and len(images):
             return self._predict_files([Path(image) for image in images], fit, batch_size)
-        return self._predict_array(np.asarray(images), batch_size)
+        try:
+            inputs = np.asarray(images)
+        except ValueError as error:  # of several shapes, or files among arrays
+            raise UsageError(f"images must be a list of files or an array: {one_line(error)}") from None
+        return self._predict_array(inputs, batch_size)
+
+    def _nothing(self) -> np.ndarray:
+        return np.empty((0, len(self.class_names)), np.float32)
 
     def _predict_files(self, files: Sequence[Path], fit: str, batch_size: int) -> np.ndarray:
         if not self.takes_images:
@@ -82,13 +91,16 @@ class Predictor:
 
     def _predict_array(self, inputs: np.ndarray, batch_size: int) -> np.ndarray:
         if inputs.shape[1:] != self.input_shape:
-            raise UsageError(f"inputs must have the shape (N, *{self.input_shape}). Received: {inputs.shape}")
+            shape = ", ".join(map(str, self.input_shape))
+            hint = "; for one input give inputs[np.newaxis]" if inputs.shape == self.input_shape else ""
+            raise UsageError(f"inputs must have the shape (N, {shape}). Received: {inputs.shape}{hint}")
         if inputs.dtype != self.dtype:
-            if self.dtype == np.uint8 or not np.issubdtype(inputs.dtype, np.number):
-                raise UsageError(f"inputs must be {self.dtype} as they are stored, 0 to 255. Received: {inputs.dtype}")
+            stored = " as they are stored, 0 to 255" if self.dtype == np.uint8 else ""
+            if self.dtype == np.uint8 or inputs.dtype.kind not in "iuf":
+                raise UsageError(f"inputs must be {self.dtype}{stored}. Received: {inputs.dtype}")
             inputs = inputs.astype(self.dtype)
         if not len(inputs):
-            return np.empty((0, len(self.class_names)), np.float32)
+            return self._nothing()
         return in_batches(self._run, inputs, batch_size).astype(np.float32, copy=False)
 
 
@@ -105,7 +117,7 @@ def load_exported(directory: str | os.PathLike[str], *, format: str | None = Non
 
     Raises:
         UsageError: there is no export, or none in this format.
-        ExportError: a file was changed, is missing or does not belong to it; nothing was loaded.
+        ExportError: a file was changed, is missing or does not belong to it, and nothing was loaded; or a file cannot be run.
         ZooError: what runs the format is not installed.
 
     Example:
@@ -117,7 +129,15 @@ def load_exported(directory: str | os.PathLike[str], *, format: str | None = Non
     certificate = read_certificate(Path(directory))
     chosen = _chosen_format(certificate, format)
     certificate.check_files()
-    return Predictor(load_runtime(chosen, Path(directory) / FORMATS[chosen].path), certificate, chosen)
+    try:
+        run = load_runtime(chosen, Path(directory) / FORMATS[chosen].path)
+    except ZooError:
+        raise
+    except Exception as error:  # of several kinds, with pages of inner places
+        raise ExportError(f"{directory}: the {chosen} file cannot be run: {one_line(error)}") from error
+    if read_certificate(Path(directory)).files != certificate.files:
+        raise ExportError(f"{directory} was replaced by another export while it was loaded; load it again")
+    return Predictor(run, certificate, chosen)
 
 
 def _chosen_format(certificate: Certificate, wanted: str | None) -> str:

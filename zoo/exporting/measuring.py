@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from zoo.exporting.runtimes import Runtime
 from zoo.models.outputs import class_probabilities, known_output_kind
 
 _CHECKED = 512  # examples compared
+_ENCODED_PIXELS = 2**24  # of an image that is encoded, about: more than a camera's of now would only take memory
 _ORIENTATION = 0x0112  # a tag of EXIF
 
 
@@ -41,16 +43,19 @@ def measure(run: Runtime, split: Split) -> tuple[Reference, dict[str, Any]]:
     """What a model says of the first 512 examples and the edge cases, and its metrics on the whole split."""
     inputs: list[np.ndarray] = []
     probabilities: list[np.ndarray] = []
+    answers: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for stored, targets in _stored_batches(split):
-        probabilities.append(run(stored))
+        found = run(stored)
+        answers.append(found.argmax(axis=1))
         labels.append(targets)
         if sum(map(len, inputs)) < _CHECKED:
             inputs.append(stored)
-    examples, all_probabilities = np.concatenate(inputs)[:_CHECKED], np.concatenate(probabilities)
+            probabilities.append(found)
+    examples = np.concatenate(inputs)[:_CHECKED]
     edges = edge_cases(examples)
-    reference = Reference(examples, all_probabilities[: len(examples)], edges, run(edges))
-    return reference, _metrics(all_probabilities.argmax(axis=1), np.concatenate(labels), split.class_names)
+    reference = Reference(examples, np.concatenate(probabilities)[:_CHECKED], edges, run(edges))
+    return reference, _metrics(np.concatenate(answers), np.concatenate(labels), split.class_names)
 
 
 def measure_accuracy(run: Runtime, split: Split) -> dict[str, Any]:
@@ -69,8 +74,10 @@ def encoded_examples(reference: Reference, folder: Path) -> tuple[list[bytes], n
             io.BytesIO(),
             Image.Exif(),
         )
+        times = min(i, math.isqrt(_ENCODED_PIXELS // (6 * height * width)))
         if i % 3:  # larger, by a factor that needs filter and reduction
-            picture = picture.resize((3 * i * width + i, 2 * i * height + 1), Image.Resampling.BICUBIC)
+            size = (3 * times or 1) * width + i, (2 * times or 1) * height + 1
+            picture = picture.resize(size, Image.Resampling.BICUBIC)
         exif[_ORIENTATION] = (1, 6, 3)[i % 3]
         picture.save(buffer, "PNG" if i == 0 else "JPEG", **({} if i == 0 else {"quality": 90, "exif": exif}))
         encoded.append(buffer.getvalue())

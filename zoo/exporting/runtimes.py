@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -70,7 +71,13 @@ def _litert(path: Path) -> Runtime:
         interpreter = Interpreter(model_path=str(path))
         interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner("serving_default")
-    return lambda inputs: runner(inputs=inputs)["probabilities"]
+    lock = threading.Lock()  # inputs are put in, computed and taken out one after another: threads would mix them
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        with lock:
+            return runner(inputs=inputs)["probabilities"]
+
+    return run
 
 
 _RUNTIMES: dict[str, Callable[[Path], Runtime]] = {

@@ -53,6 +53,13 @@ def serving_function(serving: keras.Model, split: Split) -> tf.Module:
     return module
 
 
+def foreign_layers(model: keras.Model) -> list[str]:
+    """Kinds of layers that are not Keras's and stay in a served model: without them no .keras file of it is loaded."""
+    own = (LocalResponseNormalization, *_IDLE)
+    kinds = {type(layer) for layer in model._flatten_layers() if not isinstance(layer, own)}
+    return sorted(kind.__name__ for kind in kinds if not kind.__module__.startswith("keras."))
+
+
 def _for_inference(model: keras.Model, dtype: str | None) -> keras.Model:
     """A model without dropout and without layers of ours, so that it loads where there is no zoo; itself if it is one."""
     layers = model._flatten_layers(include_self=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UsageError, ZooError, unknown_name
+from zoo.errors import UsageError, ZooError, one_line, unknown_name
 from zoo.exporting.certificate import EXAMPLES, read_certificate
 from zoo.exporting.checking import compare, failure, load_reference, measure_latency
 from zoo.exporting.formats import FORMATS
@@ -67,5 +67,4 @@ def verify(directory: Path, formats: Sequence[str] = ()) -> Iterator[Verificatio
         except ZooError as error:  # its packages are not installed
             yield Verification(name, str(error), {}, tolerance)
         except Exception as error:  # whatever a runtime makes of a file that is none
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            yield Verification(name, f"it cannot be run: {reason}", {}, tolerance)
+            yield Verification(name, f"it cannot be run: {one_line(error)}", {}, tolerance)

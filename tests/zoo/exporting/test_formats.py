@@ -1,11 +1,12 @@
-"""Every format computes what the model computes, from raw pixels and from JPEG bytes."""
+"""What is in the files of each format, integers, other precisions, and what cannot be written."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import zoo.startup
@@ -15,72 +16,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
-from test_exporter import CASES, IDS, data_of, trained_looking
+from test_every_model import FLOATS, assert_agree, probabilities_of, trained_looking
 
 import zoo
 from zoo.data.split import Split
 from zoo.errors import ExportError, UsageError, ZooError
 from zoo.exporting import formats
-from zoo.exporting.formats import FORMATS, installed_formats
+from zoo.exporting.formats import FORMATS
 from zoo.models.fusing import fuse_convolution
-from zoo.models.outputs import class_probabilities, output_kind
 from zoo.models.response_normalization import LocalResponseNormalization
 
-# Converting the large ones to ONNX takes from 8 to 26 seconds each; ZOO_EVERY_FORMAT=1 does.
-LARGE = ("resnet18", "resnet34", "resnet50", "alexnet", "alexnet_v2")
-CHOSEN = [case_id for case_id in IDS if not case_id.startswith(LARGE) or os.environ.get("ZOO_EVERY_FORMAT")]
-FLOATS = tuple(name for name in installed_formats() if not FORMATS[name].is_quantized)
 needs_onnx = pytest.mark.skipif("onnx" not in FLOATS, reason="the extra onnx is not installed")
 needs_litert = pytest.mark.skipif("litert" not in FLOATS, reason="the extra litert is not installed")
-
-
-def probabilities_of(model, split: Split, count: int) -> np.ndarray:
-    scaled = next(iter(split.batches(count)))[0]
-    return np.asarray(class_probabilities(model(scaled, training=False), output_kind(model)))
-
-
-def assert_agree(folder, model, split: Split) -> None:
-    """All formats, alone and many at once, from what is stored; and files of images."""
-    raw = next(iter(split.stored_batches(40)))[0].numpy()
-    expected = probabilities_of(model, split, 40)
-    for name in FLOATS:
-        predictor = zoo.load_exported(folder, format=name)
-        for count in (40, 1, 7):
-            got = predictor.predict(raw[:count])
-            assert got.dtype == np.float32
-            assert np.abs(got - expected[:count]).max() <= 1e-4, name
-        assert np.abs(predictor.predict(raw, batch_size=9) - expected).max() <= 1e-4, name
-    if predictor.takes_images:
-        serve = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_encoded"]
-        for kind in ("PNG", "JPEG"):
-            encoded = [as_bytes(image, kind) for image in raw[:5]]
-            decoded = np.stack([pixels_of(content, split.input_shape) for content in encoded])
-            got = serve(image_bytes=tf.constant(encoded))["probabilities"].numpy()
-            one = Split.from_arrays(decoded, np.zeros(5, int), class_names=split.class_names)
-            one.scaling = split.scaling
-            assert np.abs(got - probabilities_of(model, one, 5)).max() <= 1e-4, kind
-
-
-def as_bytes(image: np.ndarray, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def pixels_of(content: bytes, shape) -> np.ndarray:
-    with Image.open(io.BytesIO(content)) as picture:
-        return np.asarray(picture.convert("L" if shape[-1] == 1 else "RGB")).reshape(shape)
-
-
-@pytest.mark.parametrize("case_id", CHOSEN)
-def test_every_format_agrees_with_the_model(case_id, tmp_path):
-    name, data_options, options = CASES[IDS.index(case_id)]
-    data = data_of(name, data_options)
-    model = trained_looking(name, data, options)
-    certificate = zoo.export(model, tmp_path / "e", formats=FLOATS, check_with=data.test)
-    assert certificate.checks.keys() == set(FLOATS)
-    assert_agree(tmp_path / "e", model, data.test)
 
 
 def test_what_only_the_large_networks_have_goes_into_every_format(tmp_path):
@@ -155,6 +102,23 @@ def test_an_onnx_file_names_its_classes(colours):
 def test_a_litert_file_names_its_classes(colours, name):
     labels = zipfile.ZipFile(colours[0] / name).read("labels.txt")
     assert labels.decode().splitlines() == ["red", "green", "deep blue"]
+
+
+@pytest.mark.parametrize("name", [name for name in FLOATS if name != "keras"])
+def test_threads_may_share_a_predictor(colours, name):
+    """An interpreter's inputs and outputs are its state: without a lock one thread gets the answers of another."""
+    predictor, pixels = zoo.load_exported(colours[0], format=name), colours[2].test.inputs
+    expected = predictor.predict(pixels)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            parts = [slice(i % 5, 30 * (1 + i % 2)) for i in range(400)]
+            answers = list(pool.map(lambda part: predictor.predict(pixels[part]), parts))
+    finally:
+        sys.setswitchinterval(interval)
+    for part, answer in zip(parts, answers, strict=True):
+        np.testing.assert_allclose(answer, expected[part], atol=1e-5)
 
 
 @needs_litert
