@@ -15,6 +15,7 @@ from studies.options import StudyOptions
 from zoo.errors import unknown_name
 
 _FOLDER = Path(__file__).parent / "studies"
+_NO_STUDIES = ("options", "points")  # what studies share
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def study(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     if args.action == "list":
+        width = max(map(len, list_studies()))
         for name in list_studies():
-            print(f"{name:16} {_question(name)}")
+            print(f"{name:{width}} {_question(name)}")
         return
     names = list_studies() if args.all else args.names
     if not names:
@@ -63,8 +65,8 @@ def study(args: argparse.Namespace) -> None:
 
 
 def list_studies() -> list[str]:
-    """The names of the files in scripts/studies, without their ending."""
-    return sorted(f.stem for f in _FOLDER.glob("*.py") if f.stem != "options")
+    """The names of the studies' files in scripts/studies, without their ending."""
+    return sorted(f.stem for f in _FOLDER.glob("*.py") if f.stem not in _NO_STUDIES)
 
 
 def _question(name: str) -> str:

@@ -9,7 +9,6 @@ Source:   coursework, logistic regression by gradient descent from w = (0.1, 0, 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,13 +16,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
+from studies.points import START, default_points, largest_curvature, optimum, read_points
 
 import zoo
-from zoo.reference import gradient_descent, logistic_regression, sigmoid
+from zoo.reference import gradient_descent, logistic_regression
 from zoo.reporting.study import StudyReport
 
 RATES = (0.5, 0.3, 0.1, 0.05, 0.01)
-START, TOLERANCE = (0.1, 0.0, 0.0), 1e-5
+TOLERANCE = 1e-5
 
 
 def run(options: StudyOptions) -> StudyReport:
@@ -65,35 +65,6 @@ def run(options: StudyOptions) -> StudyReport:
     return report
 
 
-def default_points(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two overlapping unit Gaussians, 100 points each, away from the origin as raw measurements are."""
-    centres = np.repeat([[3.0, 2.0], [4.5, 3.5]], 100, axis=0)
-    return centres + np.random.default_rng(seed).standard_normal((200, 2)), np.repeat([0, 1], 100).astype(np.int32)
-
-
-def read_points(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Points and classes of a text file with lines `x1 x2 1 t`."""
-    if not file.is_file():
-        raise zoo.UsageError(f"{file}: no such file; give a text file with lines `x1 x2 1 t`")
-    rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            x1, x2, one, t = (float(word) for word in line.replace(",", " ").split())
-        except ValueError:
-            raise zoo.DataError(f"{file}, line {number}: expected `x1 x2 1 t`, found {line[:60]!r}") from None
-        if one != 1 or t not in (0, 1) or not np.isfinite([x1, x2]).all():
-            raise zoo.DataError(
-                f"{file}, line {number}: the third number must be 1 and the fourth 0 or 1, found {line[:60]!r}"
-            )
-        rows.append((x1, x2, t))
-    table = np.array(rows, np.float64).reshape(-1, 3)
-    if len(np.unique(table[:, 2])) < 2:
-        raise zoo.DataError(f"{file}: points of both classes are needed, t = 0 and t = 1")
-    return table[:, :2], table[:, 2].astype(np.int32)
-
-
 class Path3(keras.callbacks.Callback):
     """Keeps w = (w1, w2, w3) and the loss after every epoch, and stops when the loss changes by less than TOLERANCE."""
 
@@ -130,21 +101,6 @@ def describe(path: np.ndarray, losses: np.ndarray) -> dict[str, float]:
         "final_slope": -path[-1, 0] / path[-1, 1],
         "final_intercept": -path[-1, 2] / path[-1, 1],
     }
-
-
-def largest_curvature(points: np.ndarray, weights: np.ndarray) -> float:
-    """λmax of the Hessian XᵀSX/N, S = diag(p(1 - p)), X with a column of ones."""
-    inputs = np.column_stack([points, np.ones(len(points))])
-    p = sigmoid(inputs @ weights)
-    return float(np.linalg.eigvalsh((inputs * (p * (1 - p))[:, None]).T @ inputs / len(points))[-1])
-
-
-def optimum(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The maximum-likelihood weights, by scikit-learn without a penalty (where classes separate: its last iterate)."""
-    from sklearn.linear_model import LogisticRegression
-
-    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(points, labels)
-    return np.concatenate([fitted.coef_[0], fitted.intercept_])
 
 
 def draw_losses(descents: dict[float, tuple[np.ndarray, np.ndarray]]) -> Figure:
