@@ -23,7 +23,7 @@ from zoo.exporting import writers
 from zoo.exporting.card import default_intended_use, limits_of, model_card
 from zoo.exporting.certificate import CARD, EXAMPLES, NAME, Certificate
 from zoo.exporting.checking import Reference, compare, failure, measure_latency
-from zoo.exporting.formats import BFLOAT16_TOLERANCE, FORMATS, checked_formats
+from zoo.exporting.formats import BFLOAT16_TOLERANCE, FORMATS, ROUNDING_TOLERANCE, checked_formats
 from zoo.exporting.measuring import encoded_examples, measure, measure_accuracy, model_runtime
 from zoo.exporting.runtimes import SavedModelRuntime, load_runtime
 from zoo.exporting.serving import foreign_layers, serving_model
@@ -31,6 +31,9 @@ from zoo.models.outputs import known_output_kind
 from zoo.storage import atomic_directory, manifest, write_text
 from zoo.training.run import versions
 
+_TIMES_ROUNDING = (
+    4  # how much more than the model from itself a file may differ from the model: its order is a third one
+)
 _CALIBRATED = 256  # examples that the ranges of 8-bit integers are chosen by
 
 
@@ -92,7 +95,7 @@ def export(
         for name in names:
             path = temporary / FORMATS[name].path
             write_format(name, model, path, split, calibration)
-            checks[name] = _check(name, path, reference, split, _tolerance(name, model))
+            checks[name] = _check(name, path, reference, split, _Bound(model, split, name))
         reference.save(temporary / EXAMPLES)
         certificate = Certificate(
             directory=directory,
@@ -148,9 +151,22 @@ def write_format(
     _WRITERS[name](serving_model(model, split, None if is_own else "float32"), path, split, calibration)
 
 
-def _tolerance(name: str, model: keras.Model) -> float | None:
-    tolerance = FORMATS[name].tolerance
-    return BFLOAT16_TOLERANCE if tolerance is not None and "bfloat16" in _dtypes(model) else tolerance
+class _Bound:
+    """The difference that is accepted from a format: that of its table, of the precision, or of the model's own rounding."""
+
+    def __init__(self, model: keras.Model, split: Split, name: str) -> None:
+        self._model, self._split = model, split
+        self._tolerance = FORMATS[name].tolerance
+        if self._tolerance is not None and "bfloat16" in _dtypes(model):
+            self._tolerance = BFLOAT16_TOLERANCE
+
+    def for_difference(self, difference: float, reference: Reference) -> float | None:
+        """The tolerance; the model is only run again where that of the table is missed."""
+        tolerance = self._tolerance
+        if tolerance is None or difference <= tolerance or tolerance >= ROUNDING_TOLERANCE:
+            return tolerance
+        own = compare(model_runtime(self._model, self._split, in_graph=True), reference)["max_abs_difference"]
+        return max(tolerance, min(_TIMES_ROUNDING * own, ROUNDING_TOLERANCE))
 
 
 def _dtypes(model: keras.Model) -> set[str]:
@@ -158,7 +174,7 @@ def _dtypes(model: keras.Model) -> set[str]:
     return {layer.compute_dtype for layer in model._flatten_layers() if layer.weights}
 
 
-def _check(name: str, path: Path, reference: Reference, split: Split, tolerance: float | None) -> dict[str, Any]:
+def _check(name: str, path: Path, reference: Reference, split: Split, bound: _Bound) -> dict[str, Any]:
     """Loads a file again and compares it; a quantized one is measured on the whole split too."""
     kind = FORMATS[name]
     try:
@@ -166,6 +182,7 @@ def _check(name: str, path: Path, reference: Reference, split: Split, tolerance:
         found = compare(run, reference)
     except Exception as error:  # of several kinds, with pages of inner places
         raise ExportError(f"the {name} export cannot be run ({one_line(error)}); nothing was put in place") from error
+    tolerance = bound.for_difference(found["max_abs_difference"], reference)
     if (problem := failure(found, tolerance, kind)) is not None:
         raise ExportError(f"the {name} export {problem}; nothing was put in place")
     found["tolerance"] = tolerance

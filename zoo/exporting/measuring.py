@@ -28,15 +28,21 @@ _ENCODED_PIXELS = 2**24  # of an image that is encoded, about: more than a camer
 _ORIENTATION = 0x0112  # a tag of EXIF
 
 
-def model_runtime(model: keras.Model, split: Split) -> Runtime:
-    """The model as it was trained: with the scaling of the pipeline, not with the exported layer."""
+def model_runtime(model: keras.Model, split: Split, *, in_graph: bool = False) -> Runtime:
+    """The model as it was trained: with the scaling of the pipeline, not with the exported layer.
+
+    Args:
+        model: the model.
+        split: what knows how its inputs are scaled.
+        in_graph: whether TensorFlow rewrites the computation, and so rounds in other places.
+    """
     kind = known_output_kind(model)
 
-    def run(inputs: np.ndarray) -> np.ndarray:
-        scaled = scale(tf.constant(inputs), split.scaling)
-        return np.asarray(class_probabilities(model(scaled, training=False), kind))
+    def probabilities(inputs: tf.Tensor) -> tf.Tensor:
+        return class_probabilities(model(scale(inputs, split.scaling), training=False), kind)
 
-    return run
+    compute = tf.function(probabilities, reduce_retracing=True) if in_graph else probabilities
+    return lambda inputs: np.asarray(compute(tf.constant(inputs)))
 
 
 def measure(run: Runtime, split: Split) -> tuple[Reference, dict[str, Any]]:

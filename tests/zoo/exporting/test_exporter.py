@@ -72,6 +72,40 @@ def test_a_file_that_computes_something_else_is_not_put_in_place(blobs, tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["e"]
 
 
+class AsInGraphs(keras.layers.Layer):
+    """Computes a little else in a graph, as the rounding of a deep network does."""
+
+    def __init__(self, change: float) -> None:
+        super().__init__()
+        self.change = change
+
+    def call(self, inputs):
+        return inputs + self.change * (tf.inside_function() * np.array([1.0, -1.0], np.float32))
+
+
+def one_that_rounds(change: float) -> keras.Model:
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.layers.Softmax()(AsInGraphs(change)(keras.layers.Dense(2)(inputs))))
+
+
+def test_a_model_that_differs_from_itself_may_differ_so_much_in_a_file(blobs, tmp_path):
+    check = zoo.export(one_that_rounds(3e-5), tmp_path / "e", formats="saved_model", check_with=blobs.test).checks
+    own = check["saved_model"]["max_abs_difference"]
+    assert 1e-5 < own < 2e-5
+    assert check["saved_model"]["tolerance"] == pytest.approx(4 * own, rel=0.1)
+    with pytest.raises(ExportError, match=r"at most 0\.0001 is accepted"):  # never more
+        zoo.export(one_that_rounds(1e-3), tmp_path / "other", formats="saved_model", check_with=blobs.test)
+
+
+def test_a_model_that_does_not_may_not(blobs, tmp_path, monkeypatch):
+    model = zoo.build("softmax", (2,), 2)
+    monkeypatch.setattr(
+        exporter, "load_runtime", lambda *a: lambda x: np.asarray(model(x)) + np.array([2e-5, -2e-5], np.float32)
+    )
+    with pytest.raises(ExportError, match=r"differs from the model by 2e-05 \(at most 1e-05 is accepted"):
+        zoo.export(model, tmp_path / "e", formats="keras", check_with=blobs.test)
+
+
 def test_a_file_that_gives_nan_is_not_put_in_place(blobs, tmp_path, monkeypatch):
     monkeypatch.setattr(exporter, "load_runtime", lambda name, path: lambda x: np.full((len(x), 2), np.nan))
     with pytest.raises(ExportError):

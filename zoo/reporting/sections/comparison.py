@@ -31,9 +31,18 @@ def comparison_section(found: Comparison) -> Section:
     return Section("comparison", "Comparison", content, (plot,))
 
 
+def verdict_of(row: pd.Series, *, is_best: bool) -> str:
+    """What a row of a comparison's table is to the best one."""
+    return "best" if is_best else "indistinguishable from the best" if row["indistinguishable"] else "worse"
+
+
+def p_cell(p: float) -> str:
+    """A p value for a column whose heading says that it is one."""
+    return MISSING if pd.isna(p) else p_value(p).removeprefix("p ").removeprefix("= ")
+
+
 def _row(row: pd.Series, *, is_best: bool) -> list[str]:
-    mark = "best" if is_best else "indistinguishable from the best" if row["indistinguishable"] else "worse"
     interval = f"{number(row['low'])} to {number(row['high'])}" if pd.notna(row["low"]) else MISSING
     difference = MISSING if is_best else f"{row['difference']:#.2g}"
-    p = MISSING if pd.isna(row["p_holm"]) else p_value(row["p_holm"]).removeprefix("p ").removeprefix("= ")
-    return [str(row["group"]), str(row["n"]), number(row["mean"]), interval, difference, p, mark]
+    cells = [str(row["group"]), str(row["n"]), number(row["mean"]), interval, difference]
+    return [*cells, p_cell(row["p_holm"]), verdict_of(row, is_best=is_best)]

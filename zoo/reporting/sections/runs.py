@@ -14,11 +14,12 @@ from matplotlib.ticker import MaxNLocator
 
 from zoo.errors import UsageError
 from zoo.evaluation.comparison import Comparison, compare
-from zoo.evaluation.statements import number, p_value
+from zoo.evaluation.statements import number
 from zoo.reporting.formatting import MISSING, Table, flatten, format_count, format_value
 from zoo.reporting.inputs import EvaluationLike, RunLike
 from zoo.reporting.plots import Plot
 from zoo.reporting.section import Section
+from zoo.reporting.sections.comparison import p_cell, verdict_of
 from zoo.reporting.sections.summary import accuracy_interval, num_parameters
 from zoo.training.curves import finish_axes
 
@@ -37,7 +38,6 @@ _COLOURS = (
     "#be185d",
     "#4d7c0f",
 )
-_SEEDS = ("seed",)  # the last part of a setting's name that says which repeat a run is
 _NAMES = ("data.name", "model.name")  # said first where they differ
 
 
@@ -46,7 +46,7 @@ def runs_section(runs: Mapping[str, RunLike], evaluations: Mapping[str, Evaluati
     differing = differing_settings(runs)
     header = ["run", *differing, "test accuracy", "95 % interval", "test loss", "validation accuracy"]
     header += ["parameters", "epochs", "training seconds"]
-    rows = [_row(name, run, evaluations.get(name), differing[:]) for name, run in runs.items()]
+    rows = [_row(name, run, evaluations.get(name), differing) for name, run in runs.items()]
     numeric = [False] * (1 + len(differing)) + [True] * (len(header) - 1 - len(differing))
     scores = [evaluations[name].accuracy if name in evaluations else -math.inf for name in runs]
     best = int(np.argmax(scores)) if max(scores) > -math.inf else -1
@@ -99,12 +99,9 @@ def paired_section(found: ModelComparison) -> Section:
     header = ["run", "right", "of", "accuracy", f"{100 * found.confidence:g} % interval", "p (Holm)", "verdict"]
     rows = []
     for i, (_, row) in enumerate(found.models.iterrows()):
-        verdict = "best" if i == 0 else "indistinguishable from the best" if row["indistinguishable"] else "worse"
-        p = MISSING if pd.isna(row["p_holm"]) else p_value(row["p_holm"]).removeprefix("p ").removeprefix("= ")
         interval = f"{number(row['low'])} to {number(row['high'])}"
-        rows.append(
-            [str(row["model"]), str(row["correct"]), str(row["n"]), number(row["accuracy"]), interval, p, verdict]
-        )
+        cells = [str(row["model"]), str(row["correct"]), str(row["n"]), number(row["accuracy"]), interval]
+        rows.append([*cells, p_cell(row["p_holm"]), verdict_of(row, is_best=i == 0)])
     content = {
         "sentences": found.sentences(),
         "table": Table(header, rows, [False, True, True, True, True, True, False]),
@@ -137,7 +134,7 @@ def _settings(run: RunLike) -> dict[str, Any]:
 
 
 def _is_seed(name: str) -> bool:
-    return name.rpartition(".")[2] in _SEEDS
+    return _short(name) == "seed"
 
 
 def _exact(value: Any) -> str:
