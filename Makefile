@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 INSTALLED := .venv/installed
 
-.PHONY: help install demo test lint bench bench-search bench-members bench-inference recorded-grid clean-demo
+.PHONY: help install demo test lint bench bench-search bench-members bench-inference recorded-grid studies clean-demo
 .DELETE_ON_ERROR:
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make bench-search   searches beside Keras Tuner, Optuna and Ray Tune (on a quiet machine)"
 	@echo "make bench-members  small models as members of one program (about 5 minutes, on a quiet machine)"
 	@echo "make bench-inference  latency of the exported formats beside Keras and PyTorch (about 6 minutes, on a quiet machine)"
+	@echo "make studies  runs every study in full, or goes on where it was interrupted (about STUDIES_TIME)"
 	@echo "make recorded-grid  records anew the grid that oracles are tried on (about 5 minutes)"
 
 install: $(INSTALLED)
@@ -62,6 +63,9 @@ bench-members: $(INSTALLED)
 
 bench-inference: $(INSTALLED)
 	$(BIN)/python benchmarks/inference.py
+
+studies: $(INSTALLED)
+	$(BIN)/python scripts/study.py run --all
 
 recorded-grid: $(INSTALLED)
 	$(BIN)/python benchmarks/record_grid.py

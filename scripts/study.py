@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import importlib
+import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import command
 from studies.options import StudyOptions
 
-from zoo.errors import unknown_name
+from zoo.errors import UsageError, ZooError, unknown_name
 
 _FOLDER = Path(__file__).parent / "studies"
-_NO_STUDIES = ("options", "points")  # what studies share
+STUDIES = (  # in the order of a course
+    "softmax_regions",
+    "learning_rates",
+    "stochastic_gradient",
+    "momentum",
+    "early_stopping",
+    "weight_decay",
+    "gradient_check",
+    "backpropagation",
+    "vanishing_gradients",
+    "initialization",
+    "mlp_search",
+    "universal_approximation",
+    "textbook_identities",
+    "convolution_arithmetic",
+    "cnn_grid_search",
+    "l1_vs_l2",
+    "optimizers",
+    "batch_normalization",
+    "cnn_vs_mlp",
+    "dogs_vs_cats",
+    "search_methods",
+    "fine_tuning",
+    "feature_caching",
+    "alexnet_inside",
+    "fooling",
+    "selective_unfreezing",
+    "photographs",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,55 +54,142 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="names and questions")
-    runs = actions.add_parser("run", help="run studies")
+    runs = actions.add_parser("run", help="run studies", description="Runs studies, and lists all of them on one page.")
     runs.add_argument("names", nargs="*", metavar="NAME", help="studies to run")
-    runs.add_argument("--all", action="store_true", help="run every study")
+    runs.add_argument(
+        "--all", action="store_true", help="run every study that has not been run by the same command and code"
+    )
     runs.add_argument("--fast", action="store_true", help="a cut of a few seconds, for tests")
     runs.add_argument("--seed", type=int, default=0, help="decides everything that is random (0)")
     runs.add_argument("--dataset", metavar="NAME", help="another data set, where the study allows one")
-    runs.add_argument("--data", type=Path, metavar="FILE", help="a file of points, where the study takes one")
-    runs.add_argument("--output", type=Path, default=Path("runs/studies"), metavar="DIR", help="(runs/studies)")
-    command.add_device_option(parser)
-    return command.run(parser, study, argv)
+    runs.add_argument("--data", type=Path, metavar="FILE", help="a file or folder, where the study takes one")
+    runs.add_argument("--weights", type=Path, metavar="FILE", help="published weights, where the study takes some")
+    runs.add_argument("--backbone", metavar="NAME", help="another backbone, where the study takes one")
+    runs.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings, where the study has some"
+    )
+    command.add_device_option(runs)
+    document = actions.add_parser("document", help="write the results as Markdown, one picture a study")
+    document.add_argument("--to", type=Path, default=Path("docs/studies.md"), metavar="FILE", help="(docs/studies.md)")
+    for action in (runs, document):
+        action.add_argument("--output", type=Path, default=Path("runs/studies"), metavar="DIR", help="(runs/studies)")
+    return command.run(parser, study, argv, resumable=True)
 
 
 def study(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     if args.action == "list":
-        width = max(map(len, list_studies()))
-        for name in list_studies():
-            print(f"{name:{width}} {_question(name)}")
-        return
-    names = list_studies() if args.all else args.names
+        for name in STUDIES:
+            print(f"{name:{max(map(len, STUDIES))}} {question(name)}")
+    elif args.action == "document":
+        from zoo.reporting.studies import write_document
+
+        print(f"wrote {write_document(args.to, args.output, STUDIES)}")
+    else:
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.all and args.names:
+        raise UsageError(f"--all runs every study; leave out {' '.join(args.names)}, or --all")
+    names = STUDIES if args.all else args.names
     if not names:
-        raise command.UsageError(f"name a study, or --all. Known: {', '.join(list_studies())}")
+        raise UsageError(f"name a study, or --all. Known: {', '.join(STUDIES)}")
+    settings = {name: command.literal(value) for name, value in command.assignments(args.set, "--set").items()}
+    options = StudyOptions(
+        args.fast, args.seed, args.dataset, args.data, args.weights, args.backbone, settings, args.output
+    )
     for name in names:
-        if name not in list_studies():
-            raise unknown_name("study", name, list_studies())
+        if name not in STUDIES:
+            raise unknown_name("study", name, STUDIES)
+        for option in options.given:
+            if f"[--{option} " not in _docstring(name):
+                raise UsageError(f"{name} takes no --{option}")
     import zoo.startup as _startup  # noqa: F401  (before Keras)
 
-    for option in ("dataset", "data"):
-        for name in names if getattr(args, option) is not None else ():
-            if f"[--{option} " not in _docstring(name):
-                raise command.UsageError(f"{name} takes no --{option}")
-    options = StudyOptions(fast=args.fast, seed=args.seed, dataset=args.dataset, data=args.data)
-    for name in names:
-        report = importlib.import_module(f"studies.{name}").run(options)
-        page = report.write(args.output / name)
-        print(f"{name}: {_question(name)}")
-        for line in report.summary_lines():
-            print(f"  {line}")
-        print(f"page {page}")
+    from zoo.reporting.studies import write_index
+
+    failed = []
+    for place, name in enumerate(names, start=1):
+        print(
+            f"[{place}/{len(names)}] {name}: {question(name)}" if len(names) > 1 else f"{name}: {question(name)}",
+            flush=True,
+        )
+        if args.all and _is_done(name, options):
+            print(f"  done already: {args.output / name / 'index.html'}")
+            continue
+        try:
+            _run_one(name, options)
+        except (ZooError, OSError) as error:
+            if len(names) == 1:
+                raise
+            failed.append(name)
+            print(f"  failed: {command.visible(error)}", file=sys.stderr, flush=True)
+        write_index(args.output, STUDIES)
+    print(f"index {write_index(args.output, STUDIES)}")
+    if failed:
+        raise ZooError(
+            f"{len(failed)} of {len(names)} studies failed: {', '.join(failed)}; run one by itself to see why"
+        )
 
 
-def list_studies() -> list[str]:
-    """The names of the studies' files in scripts/studies, without their ending."""
-    return sorted(f.stem for f in _FOLDER.glob("*.py") if f.stem not in _NO_STUDIES)
+def _run_one(name: str, options: StudyOptions) -> None:
+    from zoo.reporting.study import StudyReport
+
+    print(f"  {_runtime(name)}", flush=True)
+    full = not options.fast and not options.given
+    report = StudyReport(name, question(name), options.command(name), {}, options.seed, full=full)
+    start = time.perf_counter()
+    importlib.import_module(f"studies.{name}").run(options, report)
+    report.seconds, report.source = time.perf_counter() - start, _source(name)
+    page = report.write(options.output / name)
+    for line in report.summary_lines():
+        print(f"  {line}")
+    print(f"  page {page}", flush=True)
 
 
-def _question(name: str) -> str:
+def _is_done(name: str, options: StudyOptions) -> bool:
+    """Whether the folder of a study holds the result of the same command and the same code of the study."""
+    try:
+        result = json.loads((options.output / name / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(result, dict) and (result.get("command"), result.get("source")) == (
+        options.command(name),
+        _source(name),
+    )
+
+
+def _source(name: str) -> str:
+    """A hash of the code of a study, and of the modules beside it that it imports."""
+    names, waiting = set[str](), [name]
+    while waiting:
+        names.add(module := waiting.pop())
+        tree = ast.parse((_FOLDER / f"{module}.py").read_text(encoding="utf-8"))
+        imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        waiting += [
+            m.removeprefix("studies.")
+            for m in imported
+            if m.startswith("studies.") and m.removeprefix("studies.") not in names
+        ]
+    digest = hashlib.sha256()
+    for module in sorted(names):
+        digest.update((_FOLDER / f"{module}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def question(name: str) -> str:
     """The first line of a study's docstring, read without importing it."""
     return _docstring(name).splitlines()[0]
+
+
+def _runtime(name: str) -> str:
+    """What the docstring says of the runtime."""
+    return (
+        next(line for line in _docstring(name).splitlines() if line.startswith("Runtime:"))
+        .removeprefix("Runtime:")
+        .strip()
+    )
 
 
 def _docstring(name: str) -> str:

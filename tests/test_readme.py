@@ -64,7 +64,7 @@ def test_the_example_of_the_report_runs(tmp_path, monkeypatch):
 
 
 def test_the_tables_name_every_model_data_set_script_and_study():
-    for name in [*zoo.list_models(), *zoo.list_datasets(), *study.list_studies()]:
+    for name in [*zoo.list_models(), *zoo.list_datasets(), *study.STUDIES]:
         assert f"`{name}`" in README, name
     for script in (ROOT / "scripts").glob("*.py"):
         assert script.stem == "command" or f"scripts/{script.name}" in README, script.name

@@ -44,11 +44,9 @@ def compare_trials(result: SearchResult, by: str | Sequence[str] | None = None) 
 
 def _what_it_adds(found: Comparison) -> str:
     """What fine-tuning adds to the score, with its interval."""
-    pair = found.pairs.iloc[0]
-    sign = 1 if pair["a"] == "fine-tuned" else -1
-    low, high = sorted((sign * pair["low"], sign * pair["high"]))
+    pair = found.pair("fine-tuned", "searched")
     level = f"{100 * found.confidence:g} % interval"
-    return f"Fine-tuning adds {sign * pair['difference']:+.4f} ({level} {low:+.4f} to {high:+.4f})."
+    return f"Fine-tuning adds {pair.difference:+.4f} ({level} {pair.low:+.4f} to {pair.high:+.4f})."
 
 
 def _by_stage(result: SearchResult, scores: pd.DataFrame) -> pd.DataFrame:

@@ -15,13 +15,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
 
+from zoo.inspection import plot_matrices, plot_network
 from zoo.reference import sigmoid
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK
 
 SIZES = (2, 3, 2, 1)
 IMAGE, KERNEL, FILTERS, OUTPUTS = 6, 3, 2, 3
@@ -29,15 +28,9 @@ TOLERANCE = 1e-12
 Arrays = dict[str, np.ndarray]
 
 
-def run(options: StudyOptions) -> StudyReport:
+def run(options: StudyOptions, report: StudyReport) -> None:
     """Both networks by hand and by TensorFlow; they are small, so there is no cut."""
-    report = StudyReport(
-        "backpropagation",
-        "What are the deltas and gradients of a small network, written out by hand, and does automatic differentiation agree?",
-        options.command("backpropagation"),
-        {"sizes": SIZES, "image": IMAGE, "kernel": KERNEL, "filters": FILTERS, "outputs": OUTPUTS},
-        options.seed,
-    )
+    report.settings.update(sizes=SIZES, image=IMAGE, kernel=KERNEL, filters=FILTERS, outputs=OUTPUTS)
     random = np.random.default_rng(options.seed)
     kernels = [random.normal(size=pair) for pair in pairwise(SIZES)]
     biases = [random.normal(size=size) for size in SIZES[1:]]
@@ -45,7 +38,7 @@ def run(options: StudyOptions) -> StudyReport:
     dense = dense_by_hand(kernels, biases, x, y)
     compare(report, "dense", dense, dense_by_tape(kernels, biases, x, y))
     report.table("Dense network, every number", as_rows(dense))
-    report.figure("dense", draw_dense(kernels, x, dense), "2-3-2-1: a and δ in the units, ∂E/∂w on the connections.")
+    report.figure("dense", draw_dense(dense), "2-3-2-1: a and δ in the units, ∂E/∂w on the connections.")
 
     weights = {
         "kernel": random.normal(size=(KERNEL, KERNEL, FILTERS)),
@@ -57,13 +50,10 @@ def run(options: StudyOptions) -> StudyReport:
     conv = convolution_by_hand(weights, image, target)
     compare(report, "convolution", conv, convolution_by_tape(weights, image, target))
     report.table("Convolutional network, every number", as_rows(conv))
-    report.figure(
-        "convolution",
-        draw_convolution(image, conv),
-        "Forwards (above) and backwards (below): pooling sends δ to the maxima alone.",
-    )
+    drawn = {name: conv[name][..., 0] for name in ("a1", "pooled", "∂E/∂kernel", "δ1", "δpool")}
+    caption = "Filter 0, forwards (above) and backwards (below): pooling sends δ to the maxima alone."
+    report.figure("convolution", plot_matrices({"x": image} | drawn, columns=3), caption)
     answer(report, dense, conv)
-    return report
 
 
 def compare(report: StudyReport, name: str, by_hand: Arrays, by_tape: Arrays) -> None:
@@ -121,13 +111,10 @@ def convolution_by_hand(weights: Arrays, x: np.ndarray, y: np.ndarray) -> Arrays
 
     delta2 = 2 * (a2 - y) / len(y) * a2 * (1 - a2)  # the first equation: the output
     of_pool = (weights["dense"] @ delta2).reshape(pooled.shape)
-    delta1 = np.zeros_like(
-        a1
-    )  # the second: σ' times what the pooled value hands back, if this is the maximum of its window
+    delta1 = np.zeros_like(a1)  # the second: σ' times what the pooled value hands back, if it is this one
     for j, k, f in np.ndindex(a1.shape):
-        delta1[j, k, f] = (
-            a1[j, k, f] * (1 - a1[j, k, f]) * (a1[j, k, f] == pooled[j // 2, k // 2, f]) * of_pool[j // 2, k // 2, f]
-        )
+        a, window = a1[j, k, f], (j // 2, k // 2, f)
+        delta1[j, k, f] = a * (1 - a) * (a == pooled[window]) * of_pool[window]
     of_kernel = np.zeros_like(weights["kernel"])  # the fourth: a shared weight sums over all places that use it
     for u, v, f in np.ndindex(of_kernel.shape):
         of_kernel[u, v, f] = (x[u : u + size, v : v + size] * delta1[..., f]).sum()
@@ -151,94 +138,19 @@ def convolution_by_tape(weights: Arrays, x: np.ndarray, y: np.ndarray) -> Arrays
 
 def as_rows(found: Arrays) -> pd.DataFrame:
     """One row a number; places are counted from 0."""
-    rows = [
-        (name, ", ".join(map(str, place)), array[place])
-        for name, array in found.items()
-        for place in np.ndindex(array.shape)
-    ]
+    entries = [(name, place, value) for name, array in found.items() for place, value in np.ndenumerate(array)]
+    rows = [(name, ", ".join(map(str, place)), value) for name, place, value in entries]
     return pd.DataFrame(rows, columns=["what", "place", "value"])
 
 
-def draw_dense(kernels: list[np.ndarray], x: np.ndarray, found: Arrays) -> Figure:
-    """Units with a and δ; connections as thick as their gradient, red positive and blue negative."""
-    figure = Figure(figsize=(10, 5), layout="constrained")
-    axes = figure.subplots()
-    heights = [np.linspace(1, -1, size + 2)[1:-1] for size in SIZES]
-    largest = max(np.abs(found[f"∂E/∂W{i}"]).max() for i in range(1, len(SIZES)))
-    for layer, kernel in enumerate(kernels):
-        gradient = found[f"∂E/∂W{layer + 1}"]
-        for i, j in np.ndindex(kernel.shape):
-            ends, colour = (heights[layer][i], heights[layer + 1][j]), "C3" if gradient[i, j] > 0 else "C0"
-            axes.plot(
-                [layer, layer + 1],
-                ends,
-                color=colour,
-                linewidth=0.5 + 5 * abs(gradient[i, j]) / largest,
-                alpha=0.5,
-                zorder=1,
-            )
-            at = 0.25 + 0.18 * (i % 3)  # labels of crossing lines stand at different places
-            height = ends[0] + at * (ends[1] - ends[0])
-            axes.text(
-                layer + at,
-                height,
-                f"{gradient[i, j]:+.3f}",
-                fontsize=8,
-                ha="center",
-                va="center",
-                color=INK,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
-            )
-    for layer, size in enumerate(SIZES):
-        for k in range(size):
-            text = f"a = {found[f'a{layer}'][k]:+.3f}" + (f"\nδ = {found[f'δ{layer}'][k]:+.3f}" if layer else "")
-            axes.text(
-                layer,
-                heights[layer][k],
-                text,
-                ha="center",
-                va="center",
-                fontsize=9,
-                zorder=3,
-                bbox={"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": INK},
-            )
-    for layer, name in enumerate(("input", "σ", "σ", "identity")):
-        axes.text(layer, 0.72, name, ha="center", color=INK)
-    axes.set(xlim=(-0.4, len(SIZES) - 0.6), ylim=(-0.68, 0.8))
-    axes.set_title(
-        "∂E/∂w on the connections: red positive, blue negative, as thick as it is large", fontsize=10, pad=12
-    )
-    axes.axis("off")
-    return figure
-
-
-def draw_convolution(image: np.ndarray, found: Arrays) -> Figure:
-    """One filter's map on its way forwards, and its δ on the way back."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    above, below = figure.subplots(2, 3)
-    pictures = (
-        ("input x", image),
-        ("a1 = σ(x * K + b), filter 0", found["a1"][..., 0]),
-        ("pooled 2x2, filter 0", found["pooled"][..., 0]),
-    )
-    backwards = (
-        ("∂E/∂K, filter 0", found["∂E/∂kernel"][..., 0]),
-        ("δ1, filter 0", found["δ1"][..., 0]),
-        ("δ of the pooled, filter 0", found["δpool"][..., 0]),
-    )
-    for axes, (title, values) in zip([*above, *below], [*pictures, *backwards], strict=True):
-        show(axes, title, values)
-    return figure
-
-
-def show(axes: Axes, title: str, values: np.ndarray) -> None:
-    """A map with its numbers, red positive and blue negative."""
-    limit = np.abs(values).max()
-    axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.7)
-    for j, k in np.ndindex(values.shape):
-        axes.text(k, j, f"{values[j, k]:.2g}" if values[j, k] else "0", ha="center", va="center", fontsize=8)
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize=10)
+def draw_dense(found: Arrays) -> Figure:
+    """Units with a and δ; connections as thick as their gradient."""
+    units = [[f"a = {a:+.3f}" for a in found["a0"]]]
+    for k in range(1, len(SIZES)):
+        units.append([f"a = {a:+.3f}\nδ = {d:+.3f}" for a, d in zip(found[f"a{k}"], found[f"δ{k}"], strict=True)])
+    gradients = [found[f"∂E/∂W{k}"] for k in range(1, len(SIZES))]
+    title = "∂E/∂w on the connections: red positive, blue negative, as thick as it is large"
+    return plot_network(units, gradients, layers=("input", "σ", "σ", "identity"), title=title)
 
 
 def answer(report: StudyReport, dense: Arrays, conv: Arrays) -> None:
@@ -246,18 +158,17 @@ def answer(report: StudyReport, dense: Arrays, conv: Arrays) -> None:
     ratio = np.abs(dense["δ1"]).max() / np.abs(dense["δ3"]).max()
     report.answer(
         "Why does δ of the output have no σ'?",
-        f"The output is the identity, whose derivative is 1: δ3 = 2(a3 - y) = {dense['δ3'][0]:+.4f} (E is the mean square as in Keras; with the textbook's "
-        "½ it is a3 - y). The hidden layers each bring a factor σ' <= 1/4: the largest |δ1| is "
-        f"{ratio:.3f} of it.",
+        f"The output is the identity, whose derivative is 1: δ3 = 2(a3 - y) = {dense['δ3'][0]:+.4f} (E is the mean square as in Keras; with "
+        f"the textbook's ½ it is a3 - y). The hidden layers each bring a factor σ' <= 1/4: the largest |δ1| is {ratio:.3f} of it.",
     )
     zeros = int((conv["δ1"] == 0).sum())
     report.answer(
         "What does max-pooling change in the equations?",
-        f"It has no weights. Backwards it hands each δ to the largest entry of its window and 0 to the three others: {zeros} of {conv['δ1'].size} "
-        "entries of δ1 are exactly 0, and the others are σ' times what the dense layer hands back.",
+        "It has no weights. Backwards it hands each δ to the largest entry of its window and 0 to the three others: "
+        f"{zeros} of {conv['δ1'].size} entries of δ1 are exactly 0, the others σ' times what the dense layer hands back.",
     )
     report.answer(
         "What does weight sharing change?",
-        f"A kernel's weight is used at {conv['δ1'][..., 0].size} places, so its gradient is the sum over them, a correlation of the input with δ1, and the "
-        "bias's is the sum of δ1. Only windows' maxima contribute: a quarter of the places.",
+        f"A kernel's weight is used at {conv['δ1'][..., 0].size} places, so its gradient is the sum over them, a correlation of the input with "
+        "δ1, and the bias's is the sum of δ1. Only windows' maxima contribute: a quarter of the places.",
     )

@@ -25,44 +25,28 @@ EXPECTED = {0.9: (0.0037, 5e-5), 1.0: (0.89, 0.005), 1.1: (109.0, 0.5)}
 OTHERS = (0.5, 0.0, -0.5, -0.9, -1.0)
 
 
-def run(options: StudyOptions) -> StudyReport:
+def run(options: StudyOptions, report: StudyReport) -> None:
     """Follows the ball for every μ; the study is exact and takes no cut."""
-    report = StudyReport(
-        "momentum",
-        "What does momentum do on a parabola, and what would a negative one do?",
-        options.command("momentum"),
-        {"rate": RATE, "steps": STEPS, "momenta": [*EXPECTED, *OTHERS], "start": [1.0, 0.0]},
-        options.seed,
-    )
+    report.settings.update(rate=RATE, steps=STEPS, momenta=[*EXPECTED, *OTHERS], start=[1.0, 0.0])
     paths = {mu: momentum_path(STEPS, momentum=mu, rate=RATE).positions for mu in (*EXPECTED, *OTHERS)}
-    for mu, (expected, tolerance) in EXPECTED.items():
-        report.check(
-            f"x_after_{STEPS}_at_{mu}", f"μ = {mu}: |x| after {STEPS} steps", abs(paths[mu][-1]), expected, tolerance
-        )
-    for mu in OTHERS:
-        report.value(f"x_after_{STEPS}_at_{mu}", abs(paths[mu][-1]), label=f"μ = {mu}: |x| after {STEPS} steps")
+    for mu, path in paths.items():
+        key, label = f"x_after_{STEPS}_at_{mu}", f"μ = {mu}: |x| after {STEPS} steps"
+        if mu in EXPECTED:
+            report.check(key, label, abs(path[-1]), *EXPECTED[mu])
+        else:
+            report.value(key, abs(path[-1]), label=label)
     determinants = [abs(np.linalg.det(momentum_matrix(mu, rate=RATE)) - mu) for mu in paths]
     report.check("determinant", "largest |det A - μ| of the step's matrix A", max(determinants), 0.0, 1e-12)
-    limit = RATE / 2 - 1
+    limit, grid = RATE / 2 - 1, np.linspace(-1.2, 1.2, 481)
     report.check("radius_at_limit", f"spectral radius at μ = r/2 - 1 = {limit:g}", radius(limit), 1.0, 1e-9)
-    grid = np.linspace(-1.2, 1.2, 481)
     best = grid[np.argmin([radius(mu) for mu in grid])]
     report.check("best_momentum", "μ that forgets the start soonest: (1 - √r)²", best, (1 - RATE**0.5) ** 2, 0.005)
-    rows = [
-        {"momentum": mu, "x_after_100": path[-1], "largest_x": np.abs(path).max(), **describe(mu, path)}
-        for mu, path in paths.items()
-    ]
-    table = pd.DataFrame(rows).sort_values("momentum", ascending=False)
+    table = pd.DataFrame([describe(mu, path) for mu, path in paths.items()]).sort_values("momentum", ascending=False)
     report.table("Every momentum", table)
     report.figure("paths", draw_paths(paths), "x against the step, and its size on a logarithmic axis.")
     report.figure("plane", draw_plane(), "The same in the plane of place and velocity.")
-    report.figure(
-        "radius",
-        draw_radius(grid),
-        "The larger eigenvalue of a step, in size, against μ: below 1 the ball comes to rest.",
-    )
+    report.figure("radius", draw_radius(grid), "The larger |eigenvalue| of a step: below 1 the ball comes to rest.")
     answer(report, table.set_index("momentum"), best)
-    return report
 
 
 def radius(mu: float) -> float:
@@ -71,8 +55,11 @@ def radius(mu: float) -> float:
 
 
 def describe(mu: float, path: np.ndarray) -> dict[str, float]:
-    """How it goes: the spectral radius, the number of swings through 0, and the changes of direction."""
+    """How it goes, with the number of swings through 0 and of changes of direction."""
     return {
+        "momentum": mu,
+        "x_after_100": path[-1],
+        "largest_x": np.abs(path).max(),
         "spectral_radius": radius(mu),
         "swings": int((np.diff(np.sign(path)) != 0).sum()),
         "turns": int((np.diff(np.sign(np.diff(path))) != 0).sum()),
@@ -81,17 +68,16 @@ def describe(mu: float, path: np.ndarray) -> dict[str, float]:
 
 def draw_paths(paths: dict[float, np.ndarray]) -> Figure:
     """Swinging on the left, sizes on the right; each μ has one colour."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for place, mu in enumerate(sorted(paths, reverse=True)):
-        style: dict[str, Any] = {"color": f"C{place}", "linewidth": 1.2, "linestyle": "-" if mu >= 0 else "--"}
-        if -1 < mu <= 1:
-            left.plot(paths[mu], label=f"μ = {mu:g}", **style)
-        right.semilogy(np.abs(paths[mu]), label=f"μ = {mu:g}", **style)
-    finish_axes(right, "step", "|x|")
-    finish_axes(left, "step", "x")
-    left.get_legend().remove()  # the one on the right has every μ
+    for place, (mu, path) in enumerate(sorted(paths.items(), reverse=True)):
+        style: dict[str, Any] = {"color": f"C{place}", "linewidth": 1.2, "label": f"μ = {mu:g}"}
+        left.plot(path if -1 < mu <= 1 else [], "-" if mu >= 0 else "--", **style)
+        right.semilogy(np.abs(path), "-" if mu >= 0 else "--", **style)
     right.set_ylim(1e-6, 1e3)
+    finish_axes(left, "step", "x (μ from -0.9 to 1)")
+    left.get_legend().remove()  # the one on the right has every μ
+    finish_axes(right, "step", "|x|")
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
 
@@ -114,31 +100,29 @@ def draw_radius(grid: np.ndarray) -> Figure:
     axes = figure.subplots()
     axes.plot(grid, [radius(mu) for mu in grid], label=f"spectral radius, r = {RATE}")
     axes.axhline(1, color=INK, linewidth=1, linestyle="--", label="above: diverges")
-    complex_from, complex_to = (1 - RATE**0.5) ** 2, (1 + RATE**0.5) ** 2
-    axes.axvspan(complex_from, min(complex_to, grid[-1]), alpha=0.12, label="complex eigenvalues: it swings")
+    axes.axvspan((1 - RATE**0.5) ** 2, grid[-1], alpha=0.12, label="complex eigenvalues: it swings")  # to (1 + √r)²
     finish_axes(axes, "momentum μ", "larger |eigenvalue| of a step")
     return figure
 
 
 def answer(report: StudyReport, table: pd.DataFrame, best: float) -> None:
     """Answers the why-questions from the numbers."""
-    radii = table["spectral_radius"]
+    radii, x, after = table["spectral_radius"], table["x_after_100"].abs(), (1 - RATE**0.5) ** 2
     report.answer(
         "Why does it come to rest for μ = 0.9, swing for ever for μ = 1 and fly away for μ = 1.1?",
-        "A step is a linear map of (x, v) with the determinant μ: it multiplies areas by μ. Where the eigenvalues are complex, both have the size "
-        f"√μ: {radii[0.9]:.4f}, {radii[1.0]:.4f} and {radii[1.1]:.4f} a step, so over 100 steps {radii[0.9] ** 100:.4g}, "
-        f"{radii[1.0] ** 100:.3g} and {radii[1.1] ** 100:.4g}. 1 - μ is friction: none at 1, and above it the ball is pushed.",
+        "A step is a linear map of (x, v) with the determinant μ. Where its eigenvalues are complex, both have the size √μ: "
+        f"{radii[0.9]:.4f}, {radii[1.0]:.4f} and {radii[1.1]:.4f} a step, so over 100 steps {radii[0.9] ** 100:.4g}, {radii[1.0] ** 100:.3g} "
+        f"and {radii[1.1] ** 100:.4g}. 1 - μ is friction: none at 1, and above it the ball is pushed.",
     )
     report.answer(
         "What does a negative momentum do?",
-        f"It turns the old velocity round and so takes back a part of the last step. x does not swing ({table['swings'][-0.5]:.0f} changes of "
-        f"sign for μ = -0.5, {table['swings'][0.9]:.0f} for 0.9) and is slower than no momentum: |x| after 100 steps is "
-        f"{abs(table['x_after_100'][-0.5]):.2g} for μ = -0.5 and {abs(table['x_after_100'][-0.9]):.2g} for μ = -0.9, against "
-        f"{abs(table['x_after_100'][0.0]):.2g} for 0. At μ = -0.9 the step changes its direction {table['turns'][-0.9]:.0f} times; below "
-        f"r/2 - 1 = {RATE / 2 - 1:g} it diverges: {abs(table['x_after_100'][-1.0]):.3g} for μ = -1.",
+        f"It takes back a part of the last step. x does not swing ({table['swings'][-0.5]:.0f} changes of sign for μ = -0.5, "
+        f"{table['swings'][0.9]:.0f} for 0.9) and is slower than without momentum: |x| after 100 steps is {x[-0.5]:.2g} for μ = -0.5 and "
+        f"{x[-0.9]:.2g} for μ = -0.9, against {x[0.0]:.2g} for 0. At μ = -0.9 the step turns round {table['turns'][-0.9]:.0f} times; below "
+        f"r/2 - 1 = {RATE / 2 - 1:g} it diverges: {x[-1.0]:.3g} for μ = -1.",
     )
     report.answer(
         "Which μ is best here?",
-        f"The one at which the eigenvalues become complex, (1 - √r)² = {(1 - RATE**0.5) ** 2:.4f}; on the grid {best:.3f}, where a step multiplies by "
+        f"The one at which the eigenvalues become complex, (1 - √r)² = {after:.4f}; on the grid {best:.3f}, where a step multiplies by "
         f"{radius(best):.4f} instead of {radii[0.0]:.4f}. Less is slow, more swings.",
     )

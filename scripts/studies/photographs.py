@@ -1,7 +1,6 @@
 """What does a trained backbone give to somebody with a few hundred photographs, and what does fine-tuning add to it?
 
-Command:  python scripts/study.py run photographs --dataset FOLDER
-          [--dataset NAME], a folder with one folder a class.
+Command:  python scripts/study.py run photographs [--dataset NAME], a folder with one folder a class
 Runtime:  about 1 min on 2 cores for 1,000 photographs.
 Expected: on 1,000 photographs of dogs and cats at 32x32 a new head on ResNet-20 has more of them right than an MLP on pixels
           (McNemar p < 0.05). The backbone's CIFAR-10 weights know cats and dogs: classes that it never saw gain less.
@@ -14,7 +13,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from studies.options import StudyOptions
+from studies.options import StudyOptions, local_folder
 
 import zoo
 from zoo.data.folds import stratified_folds
@@ -28,20 +27,13 @@ PIXELS = zoo.Recipe(epochs=60, batch_size=32, patience=10)
 NAMES = ("MLP on pixels", "new head", "fine-tuned")
 
 
-def run(options: StudyOptions) -> StudyReport:
+def run(options: StudyOptions, report: StudyReport) -> None:
     """Trains three models in each of five folds; the test split is never touched."""
     folds = 2 if options.fast else FOLDS
-    if options.dataset is None:
-        raise zoo.UsageError("photographs needs --dataset FOLDER, a folder with one folder a class")
+    name = options.dataset_or(str(local_folder("dogs_vs_cats") or "cats_vs_dogs"))
     size, limit = (None, 200) if options.fast else (SIZE, None)
-    data = zoo.load_dataset(options.dataset, seed=options.seed, limit=limit, image_size=size)
-    report = StudyReport(
-        "photographs",
-        "What does a trained backbone give to somebody with a few hundred photographs, and what does fine-tuning add?",
-        options.command("photographs"),
-        {"dataset": options.dataset, "folds": folds, "recipes": [r.as_config() for r in (PIXELS, HEAD, FINE)]},
-        options.seed,
-    )
+    data = zoo.load_dataset(name, seed=options.seed, limit=limit, image_size=size)
+    report.settings.update({"dataset": name, "folds": folds, "recipes": [r.as_config() for r in (PIXELS, HEAD, FINE)]})
     parts = stratified_folds(data, folds, seed=options.seed)
     correct = [correct_in_fold(part, options) for part in parts]
     pooled = {name: np.concatenate([fold[name] for fold in correct]) for name in NAMES}
@@ -52,15 +44,11 @@ def run(options: StudyOptions) -> StudyReport:
     for key, name in zip(("accuracy_mlp", "accuracy_head", "accuracy_fine_tuned"), NAMES, strict=True):
         report.value(key, float(pooled[name].mean()), label=f"{name}: accuracy over the folds")
     test = mcnemar(pooled["new head"], pooled["MLP on pixels"])
-    if options.fast:
-        report.value("mcnemar_p", test.p)
-    else:
-        report.check("mcnemar_p", "head against MLP: p of McNemar's test", test.p, 0.0, 0.05)
+    report.expect_at_most("mcnemar_p", "head against MLP: p of McNemar's test", test.p, 0.05)
     found = zoo.compare(scores, groups="model", units="fold", folds=folds)
     report.table("Accuracy by fold", scores.pivot(index="fold", columns="model", values="score").reset_index())
     report.figure("models", found.figure(), "Accuracy in each fold, mean and 95 % interval.")
     answer(report, found, test.difference)
-    return report
 
 
 def correct_in_fold(data: zoo.DataSplits, options: StudyOptions) -> dict[str, np.ndarray]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras
 import numpy as np
 
+import zoo
 from zoo.errors import DataError, UsageError
 from zoo.reference import sigmoid
 
@@ -39,6 +41,13 @@ def read_points(file: Path) -> tuple[np.ndarray, np.ndarray]:
     if len(np.unique(table[:, 2])) < 2:
         raise DataError(f"{file}: points of both classes are needed, t = 0 and t = 1")
     return table[:, :2], table[:, 2].astype(np.int32)
+
+
+def starting_model() -> keras.Model:
+    """A logistic regression of the plane in float64 at START."""
+    model = zoo.build("logistic", (2,), 2, dtype="float64")
+    model.set_weights([np.array(START[:2])[:, None], np.array(START[2:])])
+    return model
 
 
 def optimum(points: np.ndarray, labels: np.ndarray) -> np.ndarray:

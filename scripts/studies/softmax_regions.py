@@ -9,14 +9,14 @@ Source:   coursework, regions of a softmax over linear and quadratic activations
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.optimize import brentq
 from studies.options import StudyOptions
 
-from zoo.inspection.regions import DecisionRegions, plot_decision_regions
+import zoo
+from zoo.inspection import decision_regions, plot_decision_regions
 from zoo.reference import Boundary, region_boundaries, softmax
 from zoo.reporting.study import StudyReport
 from zoo.training.curves import INK, TRAIN, VALIDATION, finish_axes
@@ -24,60 +24,43 @@ from zoo.training.curves import INK, TRAIN, VALIDATION, finish_axes
 KERNEL, BIAS = np.array([[3.0, 1.0, -3.0], [1.0, 3.0, 1.5]]), np.array([1.0, 2.0, 2.0])
 COMMON = np.array([3 / 22, -4 / 11])
 DISTANCES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-ALIKE = "largest difference of the two tied probabilities"
 
 
-def run(options: StudyOptions) -> StudyReport:
+def run(options: StudyOptions, report: StudyReport) -> None:
     """Three planes, many planes, and a paraboloid against a constant."""
-    report = StudyReport(
-        "softmax_regions",
-        "Where does softmax change its mind, and what does it say on its boundaries and deep inside a region?",
-        options.command("softmax_regions"),
-        {"kernel": KERNEL.tolist(), "bias": BIAS.tolist(), "distances": DISTANCES},
-        options.seed,
-    )
+    report.settings.update(kernel=KERNEL.tolist(), bias=BIAS.tolist(), distances=DISTANCES)
     rays = region_boundaries(KERNEL, BIAS)
     ends = np.concatenate([ray.ends for ray in rays])
-    point = ends.mean(axis=0)
-    report.check("common_x1", "common point, x1", point[0], COMMON[0], 1e-12)
-    report.check("common_x2", "common point, x2", point[1], COMMON[1], 1e-12)
-    report.check(
-        "ends_apart", "largest distance between the ends of the three rays", np.ptp(ends, axis=0).max(), 0, 1e-12
-    )
-    third = np.abs(probabilities(point) - 1 / 3).max()
-    report.check("third_each", "largest |p - 1/3| in the common point", third, 0, 1e-12)
-    on_rays, inside = along_rays(rays), inside_regions(rays, point)
-    for ray, frame in on_rays.groupby("ray"):
-        report.check(f"tie_{ray}", f"ray {ray}: {ALIKE}", np.abs(frame["p_first"] - frame["p_second"]).max(), 0, 1e-12)
-        report.check(
-            f"half_{ray}", f"ray {ray}: p of each, 10 from the common point", frame["p_first"].iloc[-1], 0.5, 1e-3
-        )
-    for name, frame in inside.groupby("class"):
-        report.check(f"deep_class_{name}", f"p of class {name}, 10 inside its region", frame["p"].iloc[-1], 1, 1e-3)
-    report.table("Along the rays", on_rays)
-    report.table("Inside the regions", inside)
-    radii = decision_radii(quadratic_pair, 90 if options.fast else 720)
-    report.check(
-        "circle", "quadratic against constant: largest |radius - 1| of the boundary", np.abs(radii - 1).max(), 0, 1e-12
-    )
-    report.figure(
-        "regions",
-        draw_regions(KERNEL, BIAS, "three linear activations"),
-        "Three regions; three rays meet where p = 1/3.",
-    )
+    point, on_rays, inside = ends.mean(axis=0), along_rays(rays), inside_regions(rays, ends.mean(axis=0))
+    angles = np.linspace(0, 2 * np.pi, 90 if options.fast else 720, endpoint=False)
+    radii = np.array([decision_radius(angle) for angle in angles.tolist()])
+    checks = [
+        ("common_x1", "common point, x1", point[0], COMMON[0], 1e-12),
+        ("common_x2", "common point, x2", point[1], COMMON[1], 1e-12),
+        ("ends_apart", "largest distance between the ends of the three rays", np.ptp(ends, axis=0).max(), 0, 1e-12),
+        ("third_each", "largest |p - 1/3| in the common point", np.abs(probabilities(point) - 1 / 3).max(), 0, 1e-12),
+    ]
+    for ray, of_ray in on_rays.groupby("ray"):
+        tie = np.abs(of_ray["p_first"] - of_ray["p_second"]).max()
+        checks.append((f"tie_{ray}", f"ray {ray}: largest difference of the two tied probabilities", tie, 0, 1e-12))
+        half = of_ray["p_first"].iloc[-1]
+        checks.append((f"half_{ray}", f"ray {ray}: p of each, 10 from the common point", half, 0.5, 1e-3))
+    for k, of_class in inside.groupby("class"):
+        checks.append((f"deep_class_{k}", f"p of class {k}, 10 inside its region", of_class["p"].iloc[-1], 1, 1e-3))
+    off = np.abs(radii - 1).max()
+    checks.append(("circle", "quadratic against constant: largest |radius - 1| of the boundary", off, 0, 1e-12))
+    for check in checks:
+        report.check(*check)
     random = np.random.default_rng(options.seed)
     many = random.normal(size=(2, 6)), random.normal(size=6)
-    report.value(
-        "boundaries_of_six", len(region_boundaries(*many)), label="six random activations: boundaries that are left"
-    )
-    report.figure(
-        "six_regions", draw_regions(*many, "six random linear activations"), "Regions of linear activations are convex."
-    )
-    report.figure(
-        "quadratic", draw_quadratic(), "6 + 2x1² + 2x2² against 8: the activations, and the probability of the first."
-    )
+    count = len(region_boundaries(*many))
+    report.value("boundaries_of_six", count, label="six random activations: boundaries that are left")
+    report.table("Along the rays", on_rays)
+    report.table("Inside the regions", inside)
+    report.figure("regions", draw_regions(KERNEL, BIAS), "Three linear activations: rays meet where each has p = 1/3.")
+    report.figure("six_regions", draw_regions(*many), "Six random linear activations: the regions are convex.")
+    report.figure("quadratic", draw_quadratic(), "6 + 2x1² + 2x2² against 8: activations, and softmax along x2 = 0.")
     answer(report, on_rays, inside, radii)
-    return report
 
 
 def probabilities(points: np.ndarray) -> np.ndarray:
@@ -89,9 +72,8 @@ def along_rays(rays: tuple[Boundary, ...]) -> pd.DataFrame:
     """Probabilities on each boundary, by distance from its end; classes are counted from 1."""
     rows = []
     for ray in rays:
+        (first, second), other = ray.classes, 3 - sum(ray.classes)
         end, sign = (ray.low, 1) if np.isfinite(ray.low) else (ray.high, -1)
-        first, second = ray.classes
-        other = 3 - first - second
         for distance, p in zip(DISTANCES, probabilities(ray.at(end + sign * np.array(DISTANCES))), strict=True):
             rows.append((f"{first + 1}-{second + 1}", distance, p[first], p[second], p[other]))
     return pd.DataFrame(rows, columns=["ray", "distance", "p_first", "p_second", "p_third"])
@@ -116,42 +98,24 @@ def quadratic_pair(points: np.ndarray) -> np.ndarray:
     return np.stack([first, np.full_like(first, 8.0)], axis=-1)
 
 
-def decision_radii(activations: Callable[[np.ndarray], np.ndarray], angles: int) -> np.ndarray:
-    """(angles,) the distance from the origin at which the larger activation changes, by bisection between 0 and 3."""
-    angle = np.linspace(0, 2 * np.pi, angles, endpoint=False)
-    ways = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    low, high = np.zeros(angles), np.full(angles, 3.0)
-    for _ in range(60):
-        middle = (low + high) / 2
-        is_inside = activations(middle[:, None] * ways).argmax(axis=-1) == 1
-        low, high = np.where(is_inside, middle, low), np.where(is_inside, high, middle)
-    return (low + high) / 2
+def decision_radius(angle: float) -> float:
+    """The distance from the origin, in one direction, at which the pair ties."""
+    way = np.array([np.cos(angle), np.sin(angle)])
+    return float(brentq(lambda radius: float(np.diff(quadratic_pair(radius * way))[0]), 0, 3, xtol=1e-14))
 
 
-def draw_regions(kernel: np.ndarray, bias: np.ndarray, title: str) -> Figure:
-    """The regions of any K linear activations in the plane, with their boundaries and the points where three meet."""
-    rays = region_boundaries(kernel, bias)
-    meetings = np.concatenate([ray.ends for ray in rays])
-    middle = meetings.mean(axis=0) if len(meetings) else np.zeros(2)
-    reach = 3.0 + (np.abs(meetings - middle).max() if len(meetings) else 0.0)
-    x, y = (np.linspace(centre - reach, centre + reach, 240) for centre in middle)
-    p = softmax(np.stack(np.meshgrid(x, y), axis=-1) @ kernel + bias)
-    names = [f"{k + 1}" for k in range(len(bias))]
-    figure = plot_decision_regions(
-        DecisionRegions(x, y, p.argmax(axis=-1), p, np.empty((0, 2))),
-        class_names=names,
-        title=f"{title}: paler where less sure",
-    )
-    axes = figure.axes[0]
-    for ray in rays:
-        line = ray.at(np.clip([ray.low, ray.high], -4 * reach, 4 * reach))
-        axes.plot(line[:, 0], line[:, 1], color=INK, linewidth=1.4)
-    for place in np.unique(meetings.round(9), axis=0):
-        axes.plot(*place, "o", color=INK, markersize=5)
-    if len(bias) == 3 and len(meetings):
-        label = f"({middle[0]:.4f}, {middle[1]:.4f})\np = 1/3 each"
-        axes.annotate(label, tuple(middle), (9, -12), textcoords="offset points", fontsize=9, color=INK)
-    axes.set_aspect("equal")
+def draw_regions(kernel: np.ndarray, bias: np.ndarray) -> Figure:
+    """The regions of any K linear activations in the plane, as those of a softmax regression, and where three meet."""
+    meetings = np.concatenate([ray.ends for ray in region_boundaries(kernel, bias)]).round(9)
+    middle, model = meetings.mean(axis=0), zoo.build("softmax", (2,), len(bias), dtype="float64")
+    model.set_weights([kernel, bias])
+    (left, bottom), (right, top) = (middle + sign * (3 + np.abs(meetings - middle).max()) for sign in (-1, 1))
+    regions = decision_regions(model, np.unique(meetings, axis=0), bounds=(left, right, bottom, top))
+    names = [str(k + 1) for k in range(len(bias))]
+    figure = plot_decision_regions(regions, class_names=names, boundaries=True)
+    for x, y in regions.points if len(bias) == 3 else ():
+        figure.axes[0].annotate(f"({x:.4f}, {y:.4f})\np = 1/3 each", (x, y), (9, -12), textcoords="offset points")
+    figure.axes[0].set_aspect("equal")
     return figure
 
 
@@ -159,22 +123,15 @@ def draw_quadratic() -> Figure:
     """Both surfaces, and a cut through the probability."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     surfaces, cut = figure.add_subplot(1, 2, 1, projection="3d"), figure.add_subplot(1, 2, 2)
-    side = np.linspace(-1.6, 1.6, 41)
+    line, side, angle = np.linspace(-2, 2, 401), np.linspace(-1.6, 1.6, 41), np.linspace(0, 2 * np.pi, 200)
     points = np.stack(np.meshgrid(side, side), axis=-1)
-    both = quadratic_pair(points)
-    for k, colour in enumerate((TRAIN, VALIDATION)):
-        surfaces.plot_surface(points[..., 0], points[..., 1], both[..., k], color=colour, alpha=0.55)
-    angle = np.linspace(0, 2 * np.pi, 200)
+    p = softmax(quadratic_pair(np.stack([line, np.zeros_like(line)], axis=-1)))
+    for k, (colour, label) in enumerate(((TRAIN, "6 + 2x1² + 2x2²"), (VALIDATION, "8"))):
+        surfaces.plot_surface(points[..., 0], points[..., 1], quadratic_pair(points)[..., k], color=colour, alpha=0.55)
+        cut.plot(line, p[:, k], color=colour, label=label)
     surfaces.plot(np.cos(angle), np.sin(angle), np.full(200, 8.0), color=INK, linewidth=2)
     surfaces.set(xlabel="x1", ylabel="x2", zlabel="activation", xticks=(-1, 0, 1), yticks=(-1, 0, 1))
-    surfaces.set_title("6 + 2x1² + 2x2² (blue) against 8 (orange)", fontsize=10)
-    line = np.linspace(-2, 2, 401)
-    p = softmax(quadratic_pair(np.stack([line, np.zeros_like(line)], axis=-1)))
-    cut.plot(line, p[:, 0], color=TRAIN, label="6 + 2x1² + 2x2²")
-    cut.plot(line, p[:, 1], color=VALIDATION, label="8")
-    for edge in (-1, 1):
-        cut.axvline(edge, color=INK, linestyle="--", linewidth=1, label="unit circle" if edge < 0 else None)
-    cut.set_title("softmax along x2 = 0", fontsize=10)
+    cut.vlines((-1, 1), 0, 1, color=INK, linestyle="--", linewidth=1, label="unit circle")
     finish_axes(cut, "x1", "probability")
     return figure
 
@@ -182,26 +139,22 @@ def draw_quadratic() -> Figure:
 def answer(report: StudyReport, on_rays: pd.DataFrame, inside: pd.DataFrame, radii: np.ndarray) -> None:
     """Answers the why-questions from the numbers."""
     far, deep = on_rays[on_rays["distance"] == 2.0], inside[inside["distance"] == 2.0]
+    thirds = ", ".join(f"{row.p_third:.2g} (ray {row.ray})" for row in far.itertuples())
+    sure = ", ".join(f"{p:.6f} (class {k:.0f}, lead {lead:.2f})" for k, _, p, lead in deep.to_numpy())
     report.answer(
         "Why do the three boundaries meet in one point, and why is p = 1/3 there?",
-        "On two of them a1 = a2 and a2 = a3, so where they cross a1 = a3 too, and the third one passes. Softmax sees differences of "
-        "activations only; all are 0 there, and three equal numbers that sum to 1 are thirds.",
+        "Where a1 = a2 and a2 = a3 cross, a1 = a3 too, so the third boundary passes. Softmax sees differences of activations only; "
+        "all are 0 there, and three equal numbers that sum to 1 are thirds.",
     )
     report.answer(
         "What are the probabilities along a boundary?",
-        "The two neighbours stay equal, and the third class loses what they gain: from 1/3 each they go to 1/2, 1/2, 0. Two units from the "
-        "common point the third has "
-        + ", ".join(f"{p:.2g} (ray {r})" for r, p in zip(far["ray"], far["p_third"], strict=True))
-        + ".",
+        "The two neighbours stay equal and gain what the third class loses: from 1/3 each they go to 1/2, 1/2, 0. Two units from the "
+        f"common point the third has {thirds}.",
     )
     report.answer(
         "What are they deep inside a region?",
-        "The lead over the next activation grows linearly with the distance and the odds exponentially. Two units inside, the classes have "
-        + ", ".join(
-            f"{p:.6f} (class {k}, lead {m:.2f})"
-            for k, p, m in zip(deep["class"], deep["p"], deep["margin"], strict=True)
-        )
-        + ": a linear model is surest where it has seen nothing.",
+        "The lead over the next activation grows linearly with the distance, the odds exponentially. Two units inside, the classes have "
+        f"{sure}: a linear model is surest where it has seen nothing.",
     )
     report.answer(
         "Why are the regions of linear activations bounded by lines, and those of the quadratic pair by a circle?",

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import study
+from PIL import Image
 
-DATASET = {"early_stopping": "digits", "weight_decay": "digits", "photographs": "digits"}  # what is on every machine
+import zoo
 
 
 @pytest.fixture
@@ -20,30 +21,111 @@ def run(tmp_path):
     return call
 
 
-def test_list_names_every_study(capsys):
+def test_list_names_every_study_in_the_order_of_the_course(capsys):
     assert study.main(["list"]) == 0
     shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert shown == study.list_studies()
-    assert len(shown) >= 3
+    assert shown == list(study.STUDIES)
 
 
-@pytest.mark.parametrize("name", study.list_studies())
+def test_every_file_with_a_question_is_in_the_table():
+    files = Path(study.__file__).with_name("studies").glob("*.py")
+    with_question = {f.stem for f in files if "\nCommand:" in f.read_text(encoding="utf-8")}
+    assert with_question == set(study.STUDIES)
+
+
+@pytest.mark.parametrize("name", study.STUDIES)
 def test_the_header_says_question_command_runtime_and_expectation(name):
     text = importlib.import_module(f"studies.{name}").__doc__
-    assert text.splitlines()[0].endswith("?") or "?" in text.split("\n\n")[0]
+    assert text.splitlines()[0].endswith("?")
+    assert f"python scripts/study.py run {name}" in text
     for word in ("Command:", "Runtime:", "Expected:", "Source:"):
-        assert word in text
+        assert f"\n{word}" in text
 
 
-@pytest.mark.parametrize("name", study.list_studies())
+@pytest.mark.parametrize("name", study.STUDIES)
 def test_every_study_runs_fast(run, name):
-    arguments = ["--dataset", DATASET[name]] if name in DATASET else []
-    result, folder = run(name, "--fast", *arguments)
+    result, folder = run(name, "--fast")
     assert result["numbers"]
-    assert all(entry["verdict"] in (None, "met") for entry in result["numbers"].values()), result["numbers"]
+    assert all(entry["verdict"] in (None, "met", "not run") for entry in result["numbers"].values()), result["numbers"]
+    assert any(entry["measured"] is not None for entry in result["numbers"].values())
+    assert result["settings"]
     assert result["answers"]
     assert (folder / "index.html").exists()
     assert list(folder.glob("*.png"))
+    assert (result["full"], result["seconds"] > 0) == (False, True)
+
+
+QUICK = ("momentum", "universal_approximation")
+
+
+def test_all_continues_after_what_is_done_and_after_a_failure(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(study, "STUDIES", QUICK)
+    command = ["run", "--all", "--fast", "--output", str(tmp_path)]
+
+    def broken(options, report):
+        raise zoo.DataError("no such data set here")
+
+    momentum = importlib.import_module("studies.momentum")
+    with monkeypatch.context() as patch:
+        patch.setattr(momentum, "run", broken)
+        assert study.main(command) == 1
+    err = capsys.readouterr().err
+    assert "failed: no such data set here" in err
+    assert "1 of 2 studies failed: momentum" in err
+    second = (tmp_path / QUICK[1] / "result.json").stat().st_mtime_ns
+    assert study.main(command) == 0
+    out = capsys.readouterr().out
+    assert out.count("done already") == 1
+    assert (tmp_path / QUICK[1] / "result.json").stat().st_mtime_ns == second
+    assert (tmp_path / QUICK[0] / "index.html").exists()
+    assert study.main([*command, "--seed", "1"]) == 0  # another command is another result
+    assert "done already" not in capsys.readouterr().out
+    result = tmp_path / QUICK[0] / "result.json"
+    result.write_text(result.read_text().replace(json.loads(result.read_text())["source"], "0" * 64))
+    assert study.main([*command, "--seed", "1"]) == 0  # and so is other code
+    assert capsys.readouterr().out.count("done already") == 1
+
+
+def test_the_index_and_the_document_hold_what_was_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(study, "STUDIES", QUICK)
+    output, to = tmp_path / "out", tmp_path / "docs" / "studies.md"
+    assert study.main(["document", "--output", str(output), "--to", str(to)]) == 2
+    assert "no full result" in capsys.readouterr().err
+    assert study.main(["run", "momentum", "--output", str(output)]) == 0  # takes no cut, and a second
+    assert study.main(["document", "--output", str(output), "--to", str(to)]) == 0
+    text = to.read_text(encoding="utf-8")
+    measured = json.loads((output / "momentum" / "result.json").read_text())["numbers"]["x_after_100_at_0.9"][
+        "measured"
+    ]
+    assert f"| 0.0037 ± 5e-05 | {measured:.6g} | met |" in text
+    assert (
+        "| universal\\_approximation | not run here |" in text or "| universal_approximation | not run here |" in text
+    )
+    with Image.open(to.with_suffix("") / "momentum.png") as picture:
+        assert picture.width <= 900
+    page = (output / "index.html").read_text(encoding="utf-8")
+    assert 'href="momentum/index.html"' in page
+    assert "1 of 2 studies have been run" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a study, or --all"),
+        (["nothing"], "unknown study"),
+        (["momentum", "--all"], "leave out momentum"),
+        (["momentum", "--dataset", "digits"], "momentum takes no --dataset"),
+        (["momentum", "--weights", "x.npy"], "momentum takes no --weights"),
+        (["momentum", "--set", "a=1"], "momentum takes no --set"),
+        (["weight_decay", "--set", "a"], "--set"),
+    ],
+)
+def test_wrong_requests_get_one_line(tmp_path, capsys, arguments, said):
+    assert study.main(["run", *arguments, "--output", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_learning_rates_agrees_with_an_independent_descent(run, tmp_path):

@@ -1,5 +1,6 @@
 """The numbers of the NumPy studies, held against referees that use neither `zoo.reference` nor the studies' own code."""
 
+import functools
 import importlib
 from itertools import product
 from math import exp, prod
@@ -11,23 +12,20 @@ from scipy.special import expit
 from studies.options import StudyOptions
 
 from zoo import reference
+from zoo.reporting.study import StudyReport
 
 
-def measured(name, key, **options):
-    return importlib.import_module(f"studies.{name}").run(StudyOptions(fast=True, **options)).findings[key].measured
+def findings_of(name, **options):
+    """The numbers of a fast run."""
+    report = StudyReport(name, "A question?", "study.py", {}, 0, full=False)
+    importlib.import_module(f"studies.{name}").run(StudyOptions(fast=True, **options), report)
+    return report.findings
 
 
 @pytest.fixture(scope="module")
 def findings():
     """name -> findings of its fast run, each run once."""
-    found = {}
-
-    def call(name):
-        if name not in found:
-            found[name] = importlib.import_module(f"studies.{name}").run(StudyOptions(fast=True)).findings
-        return found[name]
-
-    return call
+    return functools.cache(findings_of)
 
 
 def test_softmax_regions_common_point_solves_two_linear_equations(findings):
@@ -170,4 +168,4 @@ def test_stochastic_gradient_takes_its_data_from_a_file(tmp_path):
     file.write_text(
         "".join(f"{a} {b} 1 {c}\n" for (a, b), c in zip(random.normal(size=(40, 2)) + t[:, None], t, strict=True))
     )
-    assert measured("stochastic_gradient", "rate_0.1_gap", data=file) < 1e-5
+    assert findings_of("stochastic_gradient", data=file)["rate_0.1_gap"].measured < 1e-5

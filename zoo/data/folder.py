@@ -67,6 +67,22 @@ def scan_folder(root: Path) -> tuple[list[str], list[Path], np.ndarray]:
     return class_names, files, np.array(labels, np.int32)
 
 
+def image_files(path: Path) -> list[Path]:
+    """The images of a folder and of the folders in it, in the order of their names; a file as it is.
+
+    Raises:
+        DataError: nothing is there, or no image is in the folder.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+        return [path]
+    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    if not found:
+        raise DataError(f"{path}: no images in this folder")
+    return found
+
+
 def _scan_parts(root: Path) -> tuple[list[str], list[Path], np.ndarray, np.ndarray]:
     """(class names, files, labels, whether a file is in `test`) of a folder with the folders `train` and `test`."""
     class_names, train_files, train_labels = scan_folder(root / "train")

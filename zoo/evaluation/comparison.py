@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROUNDING = 1e-12  # of the largest score: differences below it are of the arithmetic, not of the groups
+
+
+class Pair(NamedTuple):
+    """What paired scores show of one group minus another; NaN where one unit has no interval.
+
+    Attributes:
+        difference: the mean difference.
+        low: low end of its interval.
+        high: high end of its interval.
+        p: of the paired test.
+        p_holm: the same after Holm's correction over all pairs.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +83,24 @@ class Comparison:
     def indistinguishable(self) -> list[str]:
         """The labels of the groups that cannot be told from the best, itself the first."""
         return list(self.groups.loc[self.groups["indistinguishable"], "group"])
+
+    def pair(self, a: str, b: str) -> Pair:
+        """Group `a` minus group `b`, whichever of them is the better one.
+
+        Raises:
+            UsageError: a label that is none of the groups, or twice the same.
+        """
+        known = list(self.groups["group"])
+        for name in (a, b):
+            if name not in known:
+                raise unknown_name("group", name, known)
+        if a == b:
+            raise UsageError(f"a pair has two groups. Received: {a!r} twice")
+        is_turned = known.index(a) > known.index(b)
+        first, second = (b, a) if is_turned else (a, b)
+        row = self.pairs[(self.pairs["a"] == first) & (self.pairs["b"] == second)].iloc[0]
+        difference, low, high, p, p_holm = (float(row[name]) for name in Pair._fields)
+        return Pair(-difference, -high, -low, p, p_holm) if is_turned else Pair(difference, low, high, p, p_holm)
 
     def sentences(self) -> list[str]:
         """What the scores show and what they do not, in a few plain sentences; long lists become counts."""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.inspection.checking import GradientCheck, check_gradients, plot_gradient_check
+    from zoo.inspection.graphs import plot_live_paths, plot_network
     from zoo.inspection.grids import image_grid
     from zoo.inspection.hessian import Curvature, curvature, plot_curvature
     from zoo.inspection.layer_checks import LayerCheck
     from zoo.inspection.maps import activations, filters, plot_activations, plot_filters
+    from zoo.inspection.matrices import plot_matrices
     from zoo.inspection.norms import (
         GradientNormRecorder,
         GradientNorms,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from zoo.inspection.regions import DecisionRegions, decision_plane, decision_regions, plot_decision_regions
     from zoo.inspection.salience import grad_cam, plot_grad_cam, plot_saliency, saliency
     from zoo.inspection.tensor_checks import TensorCheck
-    from zoo.inspection.units import DeadUnits, dead_units, plot_dead_units
+    from zoo.inspection.units import DeadUnits, dead_units, live_paths, plot_dead_units
     from zoo.inspection.weight_pictures import plot_weight_images, weight_images
 
 _PUBLIC = {
@@ -35,6 +37,8 @@ _PUBLIC = {
     "check_gradients": "checking",
     "plot_gradient_check": "checking",
     "LayerCheck": "layer_checks",
+    "plot_live_paths": "graphs",
+    "plot_network": "graphs",
     "image_grid": "grids",
     "Curvature": "hessian",
     "curvature": "hessian",
@@ -43,6 +47,7 @@ _PUBLIC = {
     "filters": "maps",
     "plot_activations": "maps",
     "plot_filters": "maps",
+    "plot_matrices": "matrices",
     "GradientNorms": "norms",
     "GradientNormRecorder": "norms",
     "gradient_norms": "norms",
@@ -64,6 +69,7 @@ _PUBLIC = {
     "plot_saliency": "salience",
     "DeadUnits": "units",
     "dead_units": "units",
+    "live_paths": "units",
     "plot_dead_units": "units",
     "weight_images": "weight_pictures",
     "plot_weight_images": "weight_pictures",
@@ -91,6 +97,7 @@ __all__ = [
     "grad_cam",
     "gradient_norms",
     "image_grid",
+    "live_paths",
     "optimizer_path",
     "plot_activations",
     "plot_curvature",
@@ -101,6 +108,9 @@ __all__ = [
     "plot_gradient_check",
     "plot_gradient_history",
     "plot_gradient_norms",
+    "plot_live_paths",
+    "plot_matrices",
+    "plot_network",
     "plot_optimizer_path",
     "plot_saliency",
     "plot_weight_images",

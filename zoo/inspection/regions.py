@@ -140,6 +140,7 @@ def plot_decision_regions(
     *,
     labels: Any = None,
     class_names: Sequence[str] | None = None,
+    boundaries: bool = False,
     title: str = "",
 ) -> Figure:
     """Each class in its colour, paler where it is less sure; the examples on top, small images where they are images.
@@ -148,6 +149,7 @@ def plot_decision_regions(
         regions: what `decision_regions` or `decision_plane` gives.
         labels: (N,) true classes of its points, which colour them.
         class_names: one name a class; by default their numbers.
+        boundaries: whether there are lines where the decision changes; those of linear logits are straight.
         title: what is above.
 
     Raises:
@@ -168,6 +170,8 @@ def plot_decision_regions(
     extent = (regions.x[0], regions.x[-1], regions.y[0], regions.y[-1])
     mixed = strength * colours[regions.classes] + 1 - strength
     axes.imshow(mixed, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    if boundaries:
+        _draw_boundaries(axes, regions)
     names = list(class_names) if class_names is not None else [str(k) for k in range(count)]
     found = np.unique(regions.classes if labels is None else np.append(regions.classes.ravel(), labels))
     places = regions.points
@@ -188,6 +192,18 @@ def plot_decision_regions(
     axes.legend(title="class", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
     axes.set_title(title or "predicted class, paler where less sure", color=INK, fontsize=10)
     return figure
+
+
+def _draw_boundaries(axes: Axes, regions: DecisionRegions) -> None:
+    """Lines along which the log-probability of a class equals the next one's: that of linear logits is linear, as contours are."""
+    from zoo.training.curves import INK
+
+    logs = np.log(np.maximum(regions.probabilities, np.finfo(np.float64).tiny))
+    first, second = np.sort(logs, axis=-1)[..., -1], np.sort(logs, axis=-1)[..., -2]
+    present = np.unique(regions.classes)
+    for k in present if len(present) > 1 else ():
+        lead = np.where(regions.classes == k, first - second, logs[..., k] - first)
+        axes.contour(regions.x, regions.y, lead, levels=[0], colors=INK, linewidths=1.2)
 
 
 def _check_classes(labels: Any, points: int, class_names: Sequence[str] | None, count: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -127,6 +129,23 @@ def _is_relu(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, keras.layers.ReLU):
         return not layer.negative_slope
     return getattr(layer, "activation", None) in _RELUS
+
+
+def live_paths(alive: Iterable[Any]) -> int:
+    """How many ways from the first layer to the last lead through live units alone, where every two neighbours are complete.
+
+    A path takes one unit of each layer, so it is the product of the numbers of live units: none where one layer is all dead.
+
+    Args:
+        alive: for each layer (units,) which of them live: `[~dead for dead in dead_units(...).dead]`.
+
+    Raises:
+        UsageError: no layer, or one without a unit.
+    """
+    masks = [np.asarray(layer, bool) for layer in alive]
+    if not masks or not all(mask.ndim == 1 and mask.size for mask in masks):
+        raise UsageError(f"paths lead through layers of units. Received: shapes {[mask.shape for mask in masks]}")
+    return prod(int(mask.sum()) for mask in masks)
 
 
 def plot_dead_units(found: DeadUnits, *, title: str = "") -> Figure:

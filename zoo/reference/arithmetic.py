@@ -142,6 +142,72 @@ def batch_normalization_parameters(channels: int, *, trainable_only: bool = Fals
     return (2 if trainable_only else 4) * channels
 
 
+# Stacks
+
+
+class Stage(NamedTuple):
+    """One layer of a stack, square: a convolution, or a pooling where there are no filters.
+
+    Attributes:
+        kernel: k, or the size of the pooling's windows.
+        filters: output channels; `None` for pooling, which keeps the channels.
+        stride: s.
+        padding: p, zeros on each side, or Keras's "valid" or "same".
+    """
+
+    kernel: int
+    filters: int | None = None
+    stride: int = 1
+    padding: int | str = 0
+
+
+class StageSize(NamedTuple):
+    """What one layer of a stack gives and has.
+
+    Attributes:
+        shape: (height, width, channels) of its output.
+        outputs: their product.
+        weights: weights without biases; 0 of pooling.
+        biases: one for each filter; 0 of pooling.
+        multiplications: every weight is used at every place of the output.
+    """
+
+    shape: tuple[int, int, int]
+    outputs: int
+    weights: int
+    biases: int
+    multiplications: int
+
+
+def convolution_stack(input_shape: tuple[int, int, int], stages: Iterable[Stage]) -> tuple[StageSize, ...]:
+    """Sizes, parameters and multiplications of each layer of a stack.
+
+    Args:
+        input_shape: (height, width, channels).
+        stages: the layers, from the input on.
+
+    Raises:
+        ValueError: when a number is no integer or out of range, or no window of a layer fits.
+
+    Example:
+        >>> [size.shape for size in convolution_stack((28, 28, 1), [Stage(5, 8), Stage(2, stride=2)])]
+        [(24, 24, 8), (12, 12, 8)]
+    """
+    (height, width, channels), found = input_shape, list[StageSize]()
+    for place, stage in enumerate(stages):
+        height, width = (
+            int(output_size(n, stage.kernel, stride=stage.stride, padding=stage.padding)) for n in (height, width)
+        )
+        if not height or not width:
+            raise ValueError(f"No window of layer {place} fits. Received: {stage}")
+        filters = stage.filters or 0
+        weights = convolution_parameters(stage.kernel, channels, filters, bias=False)
+        channels = filters or channels
+        places = height * width
+        found.append(StageSize((height, width, channels), places * channels, weights, filters, places * weights))
+    return tuple(found)
+
+
 # The solver
 
 

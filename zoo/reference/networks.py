@@ -218,6 +218,29 @@ class DenseNetwork(Network):
             layers += [Dense(np.asarray(kernel, np.float64), np.asarray(bias, np.float64)), Activation(name)]
         super().__init__(layers[:-1], activations[-1])
 
+    @classmethod
+    def from_weights(cls, weights: Sequence[npt.ArrayLike], activations: Sequence[str]) -> Self:
+        """The network with these kernels and biases in turn, as Keras's `model.get_weights()` gives them; see `arrays`.
+
+        Args:
+            weights: W¹, b¹ … Wᴸ, bᴸ.
+            activations: one name per layer.
+
+        Raises:
+            ValueError: as the class itself.
+
+        Example:
+            >>> network = DenseNetwork.from_weights([np.ones((2, 3)), np.zeros(3)], ["softmax"])
+            >>> [array.shape for array in network.arrays]
+            [(2, 3), (3,)]
+        """
+        return cls(weights[::2], weights[1::2], activations)
+
+    @property
+    def arrays(self) -> list[FloatArray]:
+        """W¹, b¹ … Wᴸ, bᴸ: what Keras's `model.set_weights` takes."""
+        return [array for layer in self.layers for array in layer.weights.values()]
+
     @property
     def kernels(self) -> tuple[FloatArray, ...]:
         """W¹ … Wᴸ."""

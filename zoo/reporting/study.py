@@ -24,6 +24,8 @@ from zoo.training.curves import figure_png
 from zoo.version import __version__
 
 MET, NOT_MET, NOT_RUN = "met", "not met", "not run"
+WITHIN, AT_LEAST, AT_MOST = "within", "at least", "at most"
+_SIGNS = {AT_LEAST: "≥ ", AT_MOST: "≤ "}
 _ROUNDING = 1e-9  # 0.92 lies within 0.90 ± 0.02, whatever the last bit says; a tolerance of 0 stays exact
 _PAGE_ROWS = 200  # of a longer table the page shows the beginning, and the CSV has all
 _PACKAGES = ("numpy", "tensorflow", "keras")
@@ -38,15 +40,17 @@ class Finding:
         label: what it is, for people.
         measured: the number; None when it was not run.
         expected: the number that was to be reproduced; None without an expectation.
-        tolerance: how far off it may be; None without an expectation.
+        relation: `"within"` the tolerance of it, `"at least"` it, `"at most"` it; None without an expectation.
+        tolerance: how far off it may be; None where the relation is another.
         verdict: `"met"`, `"not met"`, `"not run"`; None without an expectation.
-        why: the reason for not running.
+        why: the reason for not running, or for being off the expectation.
     """
 
     key: str
     label: str
     measured: float | None = None
     expected: float | None = None
+    relation: str | None = None
     tolerance: float | None = None
     verdict: str | None = None
     why: str | None = None
@@ -61,6 +65,13 @@ class StudyReport:
         command: the command line that reproduces it.
         settings: every setting that the result depends on, plain values.
         seed: the seed.
+        full: whether this is the study as it is meant; of a cut (fewer examples, other data) the numbers of `expect` and
+            `claim` are recorded without a verdict.
+
+    Attributes:
+        settings: as given; a study may add to them until it is written.
+        seconds: how long the study took, to be set by who runs it.
+        source: a hash of the study's code, to be set by who runs it.
 
     Example:
         >>> report = StudyReport("softmax", "How far does a linear model get?", "study.py softmax", {"epochs": 5}, 0)
@@ -68,12 +79,17 @@ class StudyReport:
         >>> report.write("runs/studies/softmax")
     """
 
-    def __init__(self, name: str, question: str, command: str, settings: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self, name: str, question: str, command: str, settings: Mapping[str, Any], seed: int, *, full: bool = True
+    ) -> None:
         self.name = name
         self.question = question
         self.command = command
         self.settings = dict(settings)
         self.seed = seed
+        self.full = full
+        self.seconds: float | None = None
+        self.source: str | None = None
         self.findings: dict[str, Finding] = {}
         self._answers: list[tuple[str, str]] = []
         self._pictures: dict[str, tuple[bytes, str]] = {}
@@ -89,7 +105,42 @@ class StudyReport:
             raise UsageError(f"a tolerance is 0 or more. Received: tolerance={tolerance} for {key!r}")
         measured, expected, tolerance = float(measured), float(expected), float(tolerance)
         met = abs(measured - expected) <= tolerance * (1 + _ROUNDING)
-        self._add(Finding(key, label, measured, expected, tolerance, MET if met else NOT_MET))
+        self._add(Finding(key, label, measured, expected, WITHIN, tolerance, MET if met else NOT_MET))
+
+    def expect(self, key: str, label: str, measured: float, expected: float, tolerance: float) -> None:
+        """As `check` in a full study; of a cut the number alone.
+
+        Raises:
+            UsageError: as `check`.
+        """
+        if self.full:
+            self.check(key, label, measured, expected, tolerance)
+        else:
+            self.value(key, measured, label=label)
+
+    def expect_at_least(self, key: str, label: str, measured: float, bound: float) -> None:
+        """Records a number that should not be below a bound; of a cut the number alone.
+
+        Raises:
+            UsageError: when the key is taken.
+        """
+        self._expect_bound(key, label, measured, bound, AT_LEAST, measured >= bound)
+
+    def expect_at_most(self, key: str, label: str, measured: float, bound: float) -> None:
+        """Records a number that should not be above a bound; of a cut the number alone.
+
+        Raises:
+            UsageError: when the key is taken.
+        """
+        self._expect_bound(key, label, measured, bound, AT_MOST, measured <= bound)
+
+    def claim(self, key: str, label: str, truth: bool) -> None:
+        """Records whether something holds, as 1 or 0, where 1 is expected; of a cut the number alone.
+
+        Raises:
+            UsageError: when the key is taken.
+        """
+        self.expect(key, f"{label} (1: yes)", float(truth), 1.0, 0.0)
 
     def value(self, key: str, measured: float, *, label: str | None = None) -> None:
         """Records a number without an expectation.
@@ -111,6 +162,17 @@ class StudyReport:
             UsageError: when the key is taken.
         """
         self._add(Finding(key, label, verdict=NOT_RUN, why=why))
+
+    def explain(self, key: str, why: str) -> None:
+        """Says why a number is off its expectation; without effect where it is not.
+
+        Raises:
+            UsageError: when there is no number under the key.
+        """
+        if key not in self.findings:
+            raise UsageError(f"there is no number under {key!r} to explain")
+        if self.findings[key].verdict == NOT_MET:
+            self.findings[key] = dataclasses.replace(self.findings[key], why=why)
 
     def answer(self, question: str, text: str) -> None:
         """Records a question of the exercise and its answer in words."""
@@ -157,6 +219,14 @@ class StudyReport:
         write_json(directory / "result.json", self._result())
         return page
 
+    def _expect_bound(self, key: str, label: str, measured: float, bound: float, relation: str, met: bool) -> None:
+        if self.full:
+            self._add(
+                Finding(key, label, float(measured), float(bound), relation, verdict=MET if met else NOT_MET)
+            )  # NaN meets nothing
+        else:
+            self.value(key, measured, label=label)
+
     def _add(self, finding: Finding) -> None:
         if finding.key in self.findings:
             raise UsageError(f"the study already has a number under {finding.key!r}; choose another key")
@@ -175,6 +245,10 @@ class StudyReport:
                 "question": self.question,
                 "command": self.command,
                 "seed": self.seed,
+                "full": self.full,
+                "seconds": self.seconds,
+                "cores": os.cpu_count(),
+                "source": self.source,
                 "settings": self.settings,
                 "numbers": numbers,
                 "answers": [{"question": question, "answer": text} for question, text in self._answers],
@@ -227,16 +301,22 @@ def installed_versions() -> dict[str, str | None]:
     return versions
 
 
-def _number(value: float | None) -> str:
+def expected_text(expected: float | None, relation: str | None) -> str:
+    """An expectation for people: `0.92`, `≥ 0.98`."""
+    return _SIGNS.get(relation or "", "") + number_text(expected)
+
+
+def number_text(value: float | None) -> str:
+    """A number of a study for people, six significant digits."""
     return format_value(value) if value is None or math.isnan(value) else f"{value:.6g}"
 
 
 def _cells(finding: Finding) -> dict[str, Any]:
     return {
         **dataclasses.asdict(finding),
-        "measured": _number(finding.measured),
-        "expected": _number(finding.expected),
-        "tolerance": _number(finding.tolerance),
+        "measured": number_text(finding.measured),
+        "expected": expected_text(finding.expected, finding.relation),
+        "tolerance": number_text(finding.tolerance),
     }
 
 
@@ -246,4 +326,6 @@ def _line(finding: Finding) -> str:
     line = f"{finding.key}: measured {finding.measured:.6g}"
     if finding.verdict is None:
         return line
-    return f"{line} expected {finding.expected:.6g} ± {finding.tolerance:.6g} {finding.verdict}"
+    expected = expected_text(finding.expected, finding.relation)
+    within = "" if finding.tolerance is None else f" ± {finding.tolerance:.6g}"
+    return f"{line} expected {expected}{within} {finding.verdict}"

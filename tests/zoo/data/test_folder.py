@@ -8,6 +8,7 @@ from data_examples import one_pass, save_classes, save_image
 from PIL import Image
 
 import zoo
+from zoo.data.folder import image_files
 
 BOTH = pytest.mark.parametrize("in_memory", [True, False], ids=["in memory", "streamed"])
 
@@ -204,3 +205,15 @@ def test_a_streamed_folder_is_shuffled_over_all_classes(pictures):
     assert sorted(first[1]) == sorted(second[1]) == sorted(data.train.labels)
     assert not np.array_equal(first[0], second[0])
     assert len(set(first[1][:12])) == 2
+
+
+def test_image_files_of_a_folder_are_those_below_it_and_a_file_is_itself(pictures, tmp_path):
+    (pictures / "notes.txt").write_text("no image")
+    found = image_files(pictures)
+    assert len(found) == 35
+    assert found == sorted(found)
+    assert image_files(found[0]) == [found[0]]
+    (tmp_path / "empty").mkdir()
+    for path, message in ((tmp_path / "empty", "no images"), (tmp_path / "absent", "no such file")):
+        with pytest.raises(zoo.DataError, match=message):
+            image_files(path)

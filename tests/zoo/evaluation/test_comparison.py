@@ -66,6 +66,24 @@ def test_t_intervals_and_paired_tests_are_those_of_the_textbook():
     )
 
 
+def test_a_pair_is_the_same_from_both_sides():
+    table = pd.DataFrame({"g": list("aaabbbccc"), "u": [0, 1, 2] * 3, "score": [1.0, 2, 4, 2, 4, 5, 0, 0, 1]})
+    found = zoo.compare(table, groups="g", units="u")
+    for a, b in (("a", "b"), ("a", "c"), ("c", "b")):
+        pair, turned = found.pair(a, b), found.pair(b, a)
+        scores = {name: table.loc[table["g"] == name, "score"].to_numpy() for name in (a, b)}
+        expected = stats.ttest_rel(scores[a], scores[b])
+        interval = expected.confidence_interval(0.95)
+        assert pair[:4] == pytest.approx(
+            ((scores[a] - scores[b]).mean(), interval.low, interval.high, expected.pvalue), rel=1e-9
+        )
+        assert turned == pytest.approx((-pair.difference, -pair.high, -pair.low, pair.p, pair.p_holm))
+    with pytest.raises(UsageError, match="unknown group 'd'"):
+        found.pair("a", "d")
+    with pytest.raises(UsageError, match="twice"):
+        found.pair("a", "a")
+
+
 @pytest.mark.parametrize(
     ("raw", "adjusted"),
     [

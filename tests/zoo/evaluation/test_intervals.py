@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.evaluation.intervals import wilson_interval
+from zoo.errors import UsageError
+from zoo.evaluation.intervals import median_interval, wilson_interval
 
 quick = settings(deadline=None, max_examples=30, derandomize=True)
 proportions = st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -60,3 +63,27 @@ def test_the_share_lies_inside():
         for successes in range(count + 1):
             low, high = wilson_interval(successes, count)
             assert low <= successes / count <= high, (successes, count)
+
+
+@pytest.mark.parametrize(
+    ("count", "k"), [(6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (40, 14), (50, 18)]
+)
+def test_the_ranks_of_a_median_are_those_of_the_sign_test(count, k):
+    """Dixon and Mood, The statistical sign test, 1946, table I, at 5 %: the interval goes from the k-th to the k-th last value."""
+    assert median_interval(range(1, count + 1)) == (k, count + 1 - k)
+
+
+@pytest.mark.parametrize("count", range(6, 60))
+def test_the_interval_of_a_median_holds_its_confidence_and_no_narrower_one_would(count):
+    """P(the k-th smallest value lies above the median) = P(fewer than k of n coins show heads), by whole numbers."""
+    k = int(median_interval(range(1, count + 1))[0])
+    tails = [2 * sum(math.comb(count, j) for j in range(ranks)) / 2**count for ranks in (k, k + 1)]
+    assert tails[0] <= 0.05 < tails[1]
+
+
+def test_few_values_say_nothing_of_a_median_and_infinite_ones_count():
+    assert median_interval([3, 1, 2]) == (-math.inf, math.inf)
+    assert median_interval([*range(1, 10), math.inf]) == (2, 9)
+    for values in ([], [math.nan] * 9, [[1, 2]]):
+        with pytest.raises(UsageError, match="without NaN"):
+            median_interval(values)

@@ -71,6 +71,24 @@ def test_draws():
     assert len(through.child_axes) == 3
 
 
+def test_boundaries_are_where_two_classes_tie():
+    """3x1 + x2 + 1, x1 + 3x2 + 2 and -3x1 + 1.5x2 + 2 meet in (3/22, -4/11)."""
+    kernel, bias = np.array([[3.0, 1.0, -3.0], [1.0, 3.0, 1.5]]), np.array([1.0, 2.0, 2.0])
+    model = zoo.build("softmax", (2,), 3, dtype="float64")
+    model.set_weights([kernel, bias])
+    regions = decision_regions(model, bounds=(-3, 3, -3, 3), resolution=61)
+    plain = plot_decision_regions(regions).axes[0].collections
+    drawn = plot_decision_regions(regions, boundaries=True).axes[0].collections
+    lines = np.concatenate([path.vertices for found in drawn[: len(drawn) - len(plain)] for path in found.get_paths()])
+    logits = np.sort(lines @ kernel + bias, axis=1)
+    near = np.linalg.norm(lines - [3 / 22, -4 / 11], axis=1) < 0.15  # in the cell in which three meet, lines are bent
+    assert len(lines[~near]) > 100
+    np.testing.assert_allclose(logits[~near, 2], logits[~near, 1], atol=1e-9)
+    assert np.linalg.norm(lines - [3 / 22, -4 / 11], axis=1).min() < 0.1
+    one_class = decision_regions(model, bounds=(2, 3, 0, 1), resolution=5)
+    assert len(plot_decision_regions(one_class, boundaries=True).axes[0].collections) == 1  # the legend's square alone
+
+
 def test_what_is_not_finite_or_no_class_is_refused():
     model = zoo.build("softmax", (2,), 3)
     for points, resolution in ((np.full((2, 2), np.nan), 9), (np.eye(2), 0)):

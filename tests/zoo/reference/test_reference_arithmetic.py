@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from zoo import reference
 from zoo.reference import (
     Configuration,
+    Stage,
     convolution_configurations,
     convolution_parameters,
+    convolution_stack,
     convolve,
     cross_correlate,
     output_size,
@@ -131,10 +133,33 @@ def test_sizes_out_of_range_are_refused(options, received):
 
 def test_the_stack_of_the_textbook():
     # 256x256x3, 64 filters of 8x8 at stride 2, 5x5 pooling, 128 filters of 4x4 with padding 1
-    size = output_size(256, 8, stride=2)
-    size = output_size(output_size(size, 5, stride=5), 4, padding=1)
-    assert size**2 * 128 == 73_728
-    assert convolution_parameters(4, 64, 128, bias=False) == 131_072
+    stages = [Stage(8, 64, stride=2), Stage(5, stride=5), Stage(4, 128, padding=1)]
+    first, pooled, last = convolution_stack((256, 256, 3), stages)
+    assert (first.shape, pooled.shape, last.shape) == ((125, 125, 64), (25, 25, 64), (24, 24, 128))
+    assert (last.outputs, last.weights, last.biases) == (73_728, 131_072, 128)
+    assert (pooled.outputs, pooled.weights, pooled.biases, pooled.multiplications) == (40_000, 0, 0, 0)
+    assert first.multiplications == 125 * 125 * 8 * 8 * 3 * 64
+
+
+def test_stacks_equal_those_of_keras():
+    keras = pytest.importorskip("keras")
+    stages = [Stage(5, 6, padding="same"), Stage(3, stride=2), Stage(3, 7, stride=2), Stage(2, stride=2)]
+    layers = [
+        keras.layers.Conv2D(6, 5, padding="same"),
+        keras.layers.MaxPooling2D(3, 2),
+        keras.layers.Conv2D(7, 3, strides=2),
+        keras.layers.AveragePooling2D(2),
+    ]
+    shape = (None, 29, 20, 3)
+    for found, layer in zip(convolution_stack(shape[1:], stages), layers, strict=True):
+        layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+        assert (found.shape, found.weights + found.biases) == (shape[1:], layer.count_params())
+
+
+def test_a_stack_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="No window of layer 1 fits"):
+        convolution_stack((8, 8, 1), [Stage(2, stride=2), Stage(5, 3)])
 
 
 def test_parameter_counts_equal_those_of_keras_layers():

@@ -230,6 +230,18 @@ def test_networks_that_do_not_fit_together_are_refused(kernels, biases, activati
         DenseNetwork(kernels, biases, activations)
 
 
+def test_weights_come_from_keras_and_go_back():
+    keras = pytest.importorskip("keras")
+    layers = [keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(3, activation="softmax")]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    network = DenseNetwork.from_weights(model.get_weights(), ["tanh", "softmax"])
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    np.testing.assert_allclose(network.forward(x).predictions, model.predict(x, verbose=0), atol=1e-6)
+    other = network.with_weights(2 * network.weights + 0.1)
+    model.set_weights(other.arrays)
+    np.testing.assert_allclose(other.forward(x).predictions, model.predict(x, verbose=0), atol=1e-6)
+
+
 def test_a_pass_says_which_layer_does_not_fit():
     layers = [Dense(np.ones((2, 3))), Activation("tanh"), Dense(np.ones((2, 1)))]
     with pytest.raises(ValueError, match=r"^Layer 2 \(Dense\): .*\(N, 2\)\. Received: inputs=\(4, 3\)$"):

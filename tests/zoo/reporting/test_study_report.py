@@ -42,6 +42,43 @@ def test_a_number_within_the_tolerance_is_met(measured, expected, tolerance, ver
     assert study.findings["key"].verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("measured", "at_least", "at_most"),
+    [(0.98, "met", "met"), (0.979, "not met", "met"), (0.981, "met", "not met"), (math.nan, "not met", "not met")],
+)
+def test_bounds_are_judged_on_their_side(measured, at_least, at_most):
+    study = make_study()
+    study.expect_at_least("low", "accuracy", measured, 0.98)
+    study.expect_at_most("high", "accuracy", measured, 0.98)
+    assert (study.findings["low"].verdict, study.findings["high"].verdict) == (at_least, at_most)
+    assert "expected ≥ 0.98 " in study.summary_lines()[0]
+    assert "expected ≤ 0.98 " in study.summary_lines()[1]
+
+
+def test_a_cut_records_expectations_without_a_verdict_and_checks_with_one():
+    study = StudyReport("cut", "Is it?", "study.py cut --fast", {}, 0, full=False)
+    study.expect("near", "near", 5.0, 1.0, 0.1)
+    study.expect_at_least("low", "low", 5.0, 9.0)
+    study.expect_at_most("high", "high", 5.0, 1.0)
+    study.claim("holds", "holds", False)
+    study.check("exact", "exact", 5.0, 1.0, 0.1)
+    assert [f.verdict for f in study.findings.values()] == [None, None, None, None, "not met"]
+    assert study.findings["holds"].measured == 0.0
+
+
+def test_what_is_off_can_be_explained_and_what_is_met_needs_no_reason(tmp_path):
+    study = make_study()
+    study.claim("good", "good", True)
+    study.claim("bad", "bad", False)
+    for key in ("good", "bad"):
+        study.explain(key, "<too> few epochs")
+    assert (study.findings["good"].why, study.findings["bad"].why) == (None, "<too> few epochs")
+    page = study.write(tmp_path).read_text(encoding="utf-8")
+    assert "&lt;too&gt; few epochs" in page
+    with pytest.raises(UsageError, match="no number under 'other'"):
+        study.explain("other", "why")
+
+
 def test_result_json_holds_numbers_settings_seed_and_versions(tmp_path):
     study = make_study()
     study.check("accuracy", "test accuracy", 0.91, 0.92, 0.02)
@@ -55,6 +92,7 @@ def test_result_json_holds_numbers_settings_seed_and_versions(tmp_path):
         "label": "test accuracy",
         "measured": 0.91,
         "expected": 0.92,
+        "relation": "within",
         "tolerance": 0.02,
         "verdict": "met",
     }
