@@ -84,7 +84,9 @@ def predict(args: argparse.Namespace) -> None:
         raise unknown_name("model", args.model, zoo.list_models())
     if args.model is None and len(args.paths) < 2:
         raise zoo.UsageError("give an export and one or more images, or --model and images")
-    files = list(_image_files(args.paths if args.model else args.paths[1:]))
+    from zoo.data.folder import image_files
+
+    files = [file for path in (args.paths if args.model else args.paths[1:]) for file in image_files(path)]
     classifier = _published(args.model, args.weights) if args.model else _exported(args.paths[0], args.export_format)
     problems: list[str] = []
     answers = _answers(
@@ -206,21 +208,6 @@ def _exported(directory: Path, format_name: str | None) -> _Classifier:
         raise zoo.UsageError(f"{directory} takes no images but inputs of shape {predictor.input_shape}")
     height, width, channels = predictor.input_shape
     return _Classifier((height, width, channels), predictor.class_names, predictor.predict)
-
-
-def _image_files(paths: Sequence[Path]) -> Iterator[Path]:
-    from zoo.data.folder import SUFFIXES
-
-    for path in paths:
-        if path.is_dir():
-            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-            if not found:
-                raise zoo.DataError(f"{path}: no images in this folder")
-            yield from found
-        elif path.exists():
-            yield path
-        else:
-            raise zoo.UsageError(f"{path}: no such file")
 
 
 if __name__ == "__main__":

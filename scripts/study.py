@@ -7,6 +7,7 @@ import ast
 import hashlib
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -73,11 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     document.add_argument("--to", type=Path, default=Path("docs/studies.md"), metavar="FILE", help="(docs/studies.md)")
     for action in (runs, document):
         action.add_argument("--output", type=Path, default=Path("runs/studies"), metavar="DIR", help="(runs/studies)")
-    return command.run(parser, study, argv, resumable=True)
+    given = sys.argv[1:] if argv is None else argv
+    return command.run(parser, study, argv, resumable="--all" in given)
 
 
 def study(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
+    if args.action == "run" and args.all and args.names:
+        raise UsageError(f"--all runs every study; leave out {' '.join(args.names)}, or --all")
     if args.action == "list":
         for name in STUDIES:
             print(f"{name:{max(map(len, STUDIES))}} {question(name)}")
@@ -90,59 +94,74 @@ def study(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.all and args.names:
-        raise UsageError(f"--all runs every study; leave out {' '.join(args.names)}, or --all")
-    names = STUDIES if args.all else args.names
-    if not names:
-        raise UsageError(f"name a study, or --all. Known: {', '.join(STUDIES)}")
-    settings = {name: command.literal(value) for name, value in command.assignments(args.set, "--set").items()}
-    options = StudyOptions(
-        args.fast, args.seed, args.dataset, args.data, args.weights, args.backbone, settings, args.output
-    )
-    for name in names:
-        if name not in STUDIES:
-            raise unknown_name("study", name, STUDIES)
-        for option in options.given:
-            if f"[--{option} " not in _docstring(name):
-                raise UsageError(f"{name} takes no --{option}")
+    options = _options(args)
+    names = STUDIES if args.all else tuple(dict.fromkeys(args.names))
+    _check(names, options, of_all=args.all)
     import zoo.startup as _startup  # noqa: F401  (before Keras)
 
     from zoo.reporting.studies import write_index
 
     failed = []
     for place, name in enumerate(names, start=1):
-        print(
-            f"[{place}/{len(names)}] {name}: {question(name)}" if len(names) > 1 else f"{name}: {question(name)}",
-            flush=True,
-        )
+        print(f"{f'[{place}/{len(names)}] ' if len(names) > 1 else ''}{name}: {question(name)}", flush=True)
         if args.all and _is_done(name, options):
-            print(f"  done already: {args.output / name / 'index.html'}")
+            print(f"  done already: {options.folder(name) / 'index.html'}")
             continue
         try:
             _run_one(name, options)
-        except (ZooError, OSError) as error:
-            if len(names) == 1:
+        except Exception as error:
+            if len(names) == 1 or args.debug:
                 raise
             failed.append(name)
-            print(f"  failed: {command.visible(error)}", file=sys.stderr, flush=True)
+            kind = "" if isinstance(error, ZooError | OSError) else f"{type(error).__name__}: "
+            print(f"  failed: {kind}{command.visible(error)}", file=sys.stderr, flush=True)
         write_index(args.output, STUDIES)
-    print(f"index {write_index(args.output, STUDIES)}")
+    print(f"index {args.output / 'index.html'}")
     if failed:
         raise ZooError(
-            f"{len(failed)} of {len(names)} studies failed: {', '.join(failed)}; run one by itself to see why"
+            f"{len(failed)} of {len(names)} failed: {', '.join(failed)}; run one by itself with --debug to see why"
         )
+
+
+def _options(args: argparse.Namespace) -> StudyOptions:
+    settings = {name: command.literal(value) for name, value in command.assignments(args.set, "--set").items()}
+    return StudyOptions(
+        args.fast, args.seed, args.dataset, args.data, args.weights, args.backbone, settings, args.output
+    )
+
+
+def _check(names: Sequence[str], options: StudyOptions, *, of_all: bool) -> None:
+    """Finds what is wrong with a request before anything is loaded."""
+    if not names:
+        raise UsageError(f"name a study, or --all. Known: {', '.join(STUDIES)}")
+    for name in names:
+        if name not in STUDIES:
+            raise unknown_name("study", name, STUDIES)
+        for option in options.given:
+            if of_all:
+                raise UsageError(f"--all runs the studies as they are; leave out --{option}, or name a study")
+            if f"[--{option} " not in _docstring(name):
+                raise UsageError(f"{name} takes no --{option}")
+    for option in ("data", "weights"):
+        path = getattr(options, option)
+        if path is not None and not path.exists():
+            raise UsageError(f"--{option} {path}: no such file or folder")
+    there = next(folder for folder in (options.output, *options.output.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"--output {options.output}: cannot be written; {there} is no folder that you may write to")
+    if options.seed < 0:
+        raise UsageError(f"a seed is 0 or more. Received: --seed {options.seed}")
 
 
 def _run_one(name: str, options: StudyOptions) -> None:
     from zoo.reporting.study import StudyReport
 
     print(f"  {_runtime(name)}", flush=True)
-    full = not options.fast and not options.given
-    report = StudyReport(name, question(name), options.command(name), {}, options.seed, full=full)
-    start = time.perf_counter()
+    report = StudyReport(name, question(name), options.command(name), {}, options.seed, full=options.is_full)
+    report.source, start = _source(name), time.perf_counter()
     importlib.import_module(f"studies.{name}").run(options, report)
-    report.seconds, report.source = time.perf_counter() - start, _source(name)
-    page = report.write(options.output / name)
+    report.seconds = time.perf_counter() - start
+    page = report.write(options.folder(name))
     for line in report.summary_lines():
         print(f"  {line}")
     print(f"  page {page}", flush=True)
@@ -151,13 +170,11 @@ def _run_one(name: str, options: StudyOptions) -> None:
 def _is_done(name: str, options: StudyOptions) -> bool:
     """Whether the folder of a study holds the result of the same command and the same code of the study."""
     try:
-        result = json.loads((options.output / name / "result.json").read_text(encoding="utf-8"))
+        result = json.loads((options.folder(name) / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(result, dict) and (result.get("command"), result.get("source")) == (
-        options.command(name),
-        _source(name),
-    )
+    same = (options.command(name), _source(name))
+    return isinstance(result, dict) and (result.get("command"), result.get("source")) == same
 
 
 def _source(name: str) -> str:
@@ -166,12 +183,11 @@ def _source(name: str) -> str:
     while waiting:
         names.add(module := waiting.pop())
         tree = ast.parse((_FOLDER / f"{module}.py").read_text(encoding="utf-8"))
-        imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        waiting += [
-            m.removeprefix("studies.")
-            for m in imported
-            if m.startswith("studies.") and m.removeprefix("studies.") not in names
-        ]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "studies":
+                waiting += [alias.name for alias in node.names if alias.name not in names]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("studies."):
+                waiting += {(node.module or "").removeprefix("studies.")} - names
     digest = hashlib.sha256()
     for module in sorted(names):
         digest.update((_FOLDER / f"{module}.py").read_bytes())

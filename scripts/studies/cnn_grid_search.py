@@ -60,8 +60,8 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     record_test(report, scores, len(every.test or ()))
     record_choice(report, result, grid, len(data.validation or ()) + (len(data.train) if folds > 1 else 0))
     caption = "Validation accuracy of every cell against each axis of the grid; a bar is a median."
-    report.figure("grid", objective_against(result), caption)
     report.figure("curves", learning_curves(result), "Validation accuracy by epoch of every cell.")
+    report.figure("grid", objective_against(result), caption)
     design = model_section(zoo.build("cnn", data.input_shape, data.num_classes, **result.best_options))
     assert design is not None
     layers = pd.DataFrame(design.content["rows"]).rename(columns={"name": "layer", "shape": "output shape"})
@@ -121,6 +121,8 @@ def record_choice(report: StudyReport, result: tuning.SearchResult, grid: Mappin
         behind = result.best_score - table.loc[there, "score"].max()  # NaN where the grid does not have it
         report.value("constant_behind", behind, label="validation accuracy of what the other studies use: behind by")
         text += f"The other studies of this network use {constant}, {behind:.4f} behind here. "
+    edges = [name for name in grid if len(grid[name]) > 2 and best[name] in (min(grid[name]), max(grid[name]))]
+    text += f"At an edge of what was tried, so that a better one may lie beyond: {', '.join(edges)}. " if edges else ""
     report.answer(
         "Which cell wins, and by how much?",
         f"{text}{close} cells, itself included, lie within what the choice of {images:,} images to validate on leaves open (above "
@@ -135,17 +137,21 @@ def is_value(cell: Any, value: Any) -> bool:
 
 def answer_axis(report: StudyReport, cells: pd.DataFrame, axis: str, others: list[str]) -> None:
     """What an axis does, by cells that differ in nothing else."""
-    found = zoo.compare(cells, groups=axis, units=others)
+    moved = cells[cells["score"] >= STUCK]
+    compared = moved if moved[axis].nunique() > 1 else cells
+    found = zoo.compare(compared, groups=axis, units=others)
     effects = "; ".join(f"{row['group']} {row['mean']:.4f}" for _, row in found.groups.iterrows())
     is_rate, worst = axis == "learning_rate", found.groups.iloc[-1]
     report.value(
         f"{axis}_effect", -worst["difference"], label=f"{axis}: best mean minus worst mean of the cells compared"
     )
     where = "Mean" if is_rate else f"At the best rate, {cells['learning_rate'].iloc[0]:g}, the mean"
-    text = f"{where} validation accuracy over {len(found.scores)} otherwise equal cells: {effects}."
+    text = f"{where} validation accuracy over {len(found.scores)} otherwise equal cells, each trained once: {effects}."
     stuck = cells.loc[cells["score"] < STUCK, "learning_rate"]
     if is_rate and len(stuck):
         text += (
-            f" {len(stuck)} cells end below {STUCK:g}, all at a rate of {stuck.min():g} or more: there SGD diverges."
+            f" {len(stuck)} cells end below {STUCK:g}, all at a rate of {stuck.min():g} or more: there SGD can diverge."
         )
+    if len(compared) < len(cells):
+        text += f" Cells below {STUCK:g} are left out of the means."
     report.answer(QUESTIONS[axis], f"{text} {' '.join(found.sentences()[1:-1])}")

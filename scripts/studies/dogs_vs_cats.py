@@ -70,7 +70,7 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     draw_inside(report, runs[best].model, data, best)
     answer(report, scored, best)
     if files:
-        write_table(options.output / report.name / "predictions.csv", predict_files(runs[best].model, data, files))
+        write_table(options.folder(report.name) / "predictions.csv", predict_files(runs[best].model, data, files))
         report.value("predicted_files", len(files), label=f"images of {options.data} classified, in predictions.csv")
         named = ", ".join(f"{k} is {class_name}" for k, class_name in enumerate(data.class_names))
         report.answer("What stands in predictions.csv?", f"A line an image: id, its file's name, and label: {named}.")

@@ -147,6 +147,14 @@ def judge(report: StudyReport, found: zoo.Comparison) -> None:
         worth = gap(found, a, b)
         record_interval(report, key, f"{a} minus {b}, points", worth)
         report.expect_at_most(f"{key}_size", f"size of {a} minus {b}, points", abs(worth.mean), SMALL)
+        reaches = (
+            "reaches below it"
+            if min(abs(worth.low), abs(worth.high)) <= SMALL or worth.low * worth.high < 0
+            else "lies beyond it"
+        )
+        report.explain(
+            f"{key}_size", f"the 95 % interval of the seeds, {worth.low:+.2f} to {worth.high:+.2f}, {reaches}"
+        )
 
 
 def look(
@@ -165,7 +173,7 @@ def look(
     question = f"What does a blur of {blur:g} pixels do to the test images?"
     report.answer(question, f"{'; '.join(told)}. Every test image with its scores is in report.html beside this page.")
     name, trained = list(shown.items())[-1]
-    page, title = options.output / report.name / "report.html", f"{name}: every test image with its scores"
+    page, title = options.folder(report.name) / "report.html", f"{name}: every test image with its scores"
     scored = zoo.evaluate(trained.model, data.test)
     zoo.write_report(page, run=trained, evaluation=scored, robustness=found, title=title)
 

@@ -167,11 +167,7 @@ def interval_of(found: zoo.Comparison, name: str) -> Interval:
 
 def gap(found: zoo.Comparison, a: str, b: str) -> Interval:
     """Mean accuracy of `a` minus that of `b`, where the scores are in percent."""
-    pairs = {(p["a"], p["b"]): Interval(p["difference"], p["low"], p["high"]) for _, p in found.pairs.iterrows()}
-    if (a, b) in pairs:
-        return pairs[a, b]
-    mean, low, high = pairs[b, a]
-    return Interval(-mean, -high, -low)
+    return Interval(*found.pair(a, b)[:3])
 
 
 def record_interval(report: StudyReport, key: str, label: str, interval: Interval) -> None:

@@ -42,6 +42,15 @@ class StudyOptions:
             {"set": self.settings} if self.settings else {}
         )
 
+    @property
+    def is_full(self) -> bool:
+        """Whether this is the study as it is meant: no cut, and on its own data."""
+        return not self.fast and not self.given
+
+    def folder(self, name: str) -> Path:
+        """Where a study is written: a cut, or one on other data, beside the full one, which it does not replace."""
+        return self.output / (name if self.is_full else f"{name}-cut")
+
     def command(self, name: str) -> str:
         """The command line that repeats the study."""
         parts = [

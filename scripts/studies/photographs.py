@@ -68,9 +68,7 @@ def correct_in_fold(data: zoo.DataSplits, options: StudyOptions) -> dict[str, np
 
 def answer(report: StudyReport, found: zoo.Comparison, lead: float) -> None:
     """Answers the questions from the numbers."""
-    pairs = {(row["a"], row["b"]): (row["difference"], row["low"], row["high"]) for _, row in found.pairs.iterrows()}
-    pairs |= {(b, a): (-difference, -high, -low) for (a, b), (difference, low, high) in pairs.items()}
-    added, low, high = pairs["fine-tuned", "new head"]
+    added, low, high = found.pair("fine-tuned", "new head")[:3]
     for key, number in (("fine_tuning_adds", added), ("fine_tuning_low", low), ("fine_tuning_high", high)):
         report.value(key, float(number))
     report.answer(

@@ -86,12 +86,10 @@ def fit_groups(
 
 def difference(found: zoo.Comparison, a: str, b: str) -> tuple[str, float, float, float]:
     """What the seeds say about a minus b: a sentence, the mean difference, and the ends of its interval."""
-    pairs = {(row["a"], row["b"]): (row["difference"], row["low"], row["high"]) for _, row in found.pairs.iterrows()}
-    pairs |= {(y, x): (-mean, -high, -low) for (x, y), (mean, low, high) in pairs.items()}
-    mean, low, high = pairs[a, b]
+    mean, low, high = found.pair(a, b)[:3]
     points = f"{a} against {b}: {100 * mean:+.2f} points"
     if len(found.scores) == 1:
-        return f"{points} with one seed, which tells nothing.", float(mean), float(low), float(high)
+        return f"{points} with one seed, which tells nothing.", mean, low, high
     verdict = f"{a if mean > 0 else b} is better" if low * high > 0 else "they cannot be told apart"
     interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}, {len(found.scores)} seeds"
-    return f"{points} ({interval}); {verdict}.", float(mean), float(low), float(high)
+    return f"{points} ({interval}); {verdict}.", mean, low, high

@@ -9,14 +9,13 @@ import pytest
 import study
 from PIL import Image
 
-import zoo
-
 
 @pytest.fixture
 def run(tmp_path):
     def call(name, *arguments):
         assert study.main(["run", name, "--output", str(tmp_path), *arguments]) == 0
-        return json.loads((tmp_path / name / "result.json").read_text()), tmp_path / name
+        (folder,) = tmp_path.glob(f"{name}*")
+        return json.loads((folder / "result.json").read_text()), folder
 
     return call
 
@@ -63,24 +62,24 @@ def test_all_continues_after_what_is_done_and_after_a_failure(tmp_path, capsys, 
     command = ["run", "--all", "--fast", "--output", str(tmp_path)]
 
     def broken(options, report):
-        raise zoo.DataError("no such data set here")
+        raise ValueError("no such thing here")  # whatever it is, the others run
 
     momentum = importlib.import_module("studies.momentum")
     with monkeypatch.context() as patch:
         patch.setattr(momentum, "run", broken)
         assert study.main(command) == 1
     err = capsys.readouterr().err
-    assert "failed: no such data set here" in err
-    assert "1 of 2 studies failed: momentum" in err
-    second = (tmp_path / QUICK[1] / "result.json").stat().st_mtime_ns
+    assert "failed: ValueError: no such thing here" in err
+    assert "1 of 2 failed: momentum" in err
+    second = (tmp_path / f"{QUICK[1]}-cut" / "result.json").stat().st_mtime_ns
     assert study.main(command) == 0
     out = capsys.readouterr().out
     assert out.count("done already") == 1
-    assert (tmp_path / QUICK[1] / "result.json").stat().st_mtime_ns == second
-    assert (tmp_path / QUICK[0] / "index.html").exists()
+    assert (tmp_path / f"{QUICK[1]}-cut" / "result.json").stat().st_mtime_ns == second
+    assert (tmp_path / f"{QUICK[0]}-cut" / "index.html").exists()
     assert study.main([*command, "--seed", "1"]) == 0  # another command is another result
     assert "done already" not in capsys.readouterr().out
-    result = tmp_path / QUICK[0] / "result.json"
+    result = tmp_path / f"{QUICK[0]}-cut" / "result.json"
     result.write_text(result.read_text().replace(json.loads(result.read_text())["source"], "0" * 64))
     assert study.main([*command, "--seed", "1"]) == 0  # and so is other code
     assert capsys.readouterr().out.count("done already") == 1
@@ -108,6 +107,36 @@ def test_the_index_and_the_document_hold_what_was_measured(tmp_path, capsys, mon
     assert "1 of 2 studies have been run" in page
 
 
+def test_a_cut_does_not_replace_a_full_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "STUDIES", QUICK)
+    assert study.main(["run", "momentum", "--output", str(tmp_path)]) == 0
+    full = (tmp_path / "momentum" / "result.json").read_bytes()
+    assert study.main(["run", "momentum", "momentum", "--fast", "--output", str(tmp_path)]) == 0
+    assert (tmp_path / "momentum" / "result.json").read_bytes() == full
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'href="momentum/index.html"' in page
+    assert "a cut" not in page
+
+
+def test_the_hash_of_a_study_covers_what_it_imports_beside_it(tmp_path, monkeypatch):
+    for file in Path(study.__file__).with_name("studies").glob("*.py"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(study, "_FOLDER", tmp_path)
+    users = {"tuned_cnn": "optimizers", "points": "learning_rates", "five_classes": "fine_tuning"}
+    for module, name in users.items():
+        before, other = study._source(name), study._source("momentum")
+        with (tmp_path / f"{module}.py").open("a") as file:
+            file.write("# changed\n")
+        assert study._source(name) != before
+        assert study._source("momentum") == other
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_study_runs(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert study.main(["run", "momentum", "--output", str(tmp_path / "file" / "out")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -118,6 +147,9 @@ def test_the_index_and_the_document_hold_what_was_measured(tmp_path, capsys, mon
         (["momentum", "--weights", "x.npy"], "momentum takes no --weights"),
         (["momentum", "--set", "a=1"], "momentum takes no --set"),
         (["weight_decay", "--set", "a"], "--set"),
+        (["momentum", "--seed", "-1"], "a seed is 0 or more"),
+        (["--all", "--dataset", "digits"], "leave out --dataset"),
+        (["learning_rates", "--data", "nowhere.txt"], "no such file"),
     ],
 )
 def test_wrong_requests_get_one_line(tmp_path, capsys, arguments, said):

@@ -12,7 +12,7 @@ from zoo.data.duplicates import identical_files
 from zoo.data.images import ImageOptions, image_header, read_image
 from zoo.data.split import Split
 from zoo.data.store import Store
-from zoo.errors import DataError, DataWarning
+from zoo.errors import DataError, DataWarning, UsageError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _TEST_FRACTION = 0.2
@@ -71,11 +71,12 @@ def image_files(path: Path) -> list[Path]:
     """The images of a folder and of the folders in it, in the order of their names; a file as it is.
 
     Raises:
-        DataError: nothing is there, or no image is in the folder.
+        UsageError: nothing is there.
+        DataError: no image is in the folder.
     """
     if not path.is_dir():
         if not path.exists():
-            raise DataError(f"{path}: no such file or folder")
+            raise UsageError(f"{path}: no such file or folder")
         return [path]
     found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
     if not found:

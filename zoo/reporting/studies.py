@@ -62,17 +62,30 @@ class StudyResult:
 
 
 def read_results(directory: str | os.PathLike[str], names: Sequence[str]) -> list[StudyResult]:
-    """The results in the folders `directory/name`, in the order of the names; what cannot be read counts as not run."""
+    """The results in the folders `directory/name`, in the order of the names.
+
+    Where there is none, that of a cut in `directory/name-cut`. What cannot be read counts as not run.
+    """
     found = []
     for name in names:
-        folder = Path(directory) / name
-        try:
-            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            usable = isinstance(result, dict) and {"numbers", "question", "command", "answers"} <= set(result)
-        except (OSError, ValueError):
-            usable = False
-        found.append(StudyResult(name, folder, result if usable else {}))
+        folders = [Path(directory) / name, Path(directory) / f"{name}-cut"]
+        read = [StudyResult(name, folder, _read(folder / "result.json")) for folder in folders]
+        found.append(next((result for result in read if result.result), read[0]))
     return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The content of a `result.json`, or nothing where it is not what `StudyReport` writes."""
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        numbers, answers, figures = result["numbers"], result["answers"], result["figures"]
+        entries = all({"label", "measured", "expected", "verdict"} <= entry.keys() for entry in numbers.values())
+        texts = all(isinstance(item["question"] + item["answer"], str) for item in answers)
+        names = all(Path(name).name == name and isinstance(caption, str) for name, caption in figures.items())
+        strings = isinstance(result["question"] + result["command"], str)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return dict(result) if entries and texts and names and strings else {}
 
 
 def write_index(directory: str | os.PathLike[str], names: Sequence[str]) -> Path:
@@ -86,7 +99,7 @@ def write_index(directory: str | os.PathLike[str], names: Sequence[str]) -> Path
         {
             "name": found.name,
             "question": found.result.get("question", ""),
-            "page": f"{found.name}/index.html" if found.result else None,
+            "page": f"{found.folder.name}/index.html" if found.result else None,
             "counts": found.counts,
             "cut": not found.result.get("full", True),
             "seconds": found.seconds,
@@ -130,7 +143,8 @@ def write_document(file: str | os.PathLike[str], directory: str | os.PathLike[st
 _HEAD = """# The studies
 
 Written by `scripts/study.py document` from the `result.json` of each study; `make studies` runs them all. A number is **met** when it
-lies within its tolerance of what was expected; where it does not, its row says why. What could not run says so and has no number."""
+lies within its tolerance of what was expected; where it is not, its row or an answer below says why. What could not run says so and
+has no number."""
 
 
 def _overview(results: list[StudyResult]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import json
 import math
 import os
 import platform
@@ -204,19 +205,24 @@ class StudyReport:
         """Writes `<figure>.png`, `<table>.csv`, `index.html` and, last, `result.json`, each in one step.
 
         Args:
-            directory: where to. It is made when missing; other files in it stay.
+            directory: where to. It is made when missing. Pictures and tables that only an earlier result there names are
+                deleted; other files stay.
 
         Returns:
             The path of `index.html`.
         """
         directory = Path(directory)
+        before = _files_of(directory / "result.json")
         for name, (png, _) in self._pictures.items():
             with atomic_path(directory / f"{name}.png") as temporary:
                 temporary.write_bytes(png)
         for stem, (_, frame) in self._tables.items():
             write_table(directory / f"{stem}.csv", frame)
         page = write_text(directory / "index.html", render_template("study.html", self._context()))
-        write_json(directory / "result.json", self._result())
+        result = self._result()
+        write_json(directory / "result.json", result)
+        for old in before - {*result["figures"], *result["tables"]}:
+            (directory / old).unlink(missing_ok=True)  # of an earlier run; nothing names it any more
         return page
 
     def _expect_bound(self, key: str, label: str, measured: float, bound: float, relation: str, met: bool) -> None:
@@ -309,6 +315,16 @@ def expected_text(expected: float | None, relation: str | None) -> str:
 def number_text(value: float | None) -> str:
     """A number of a study for people, six significant digits."""
     return format_value(value) if value is None or math.isnan(value) else f"{value:.6g}"
+
+
+def _files_of(file: Path) -> set[str]:
+    """The pictures and tables that an earlier `result.json` names, if it can be read."""
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        names = {*result["figures"], *result["tables"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in names if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name)}
 
 
 def _cells(finding: Finding) -> dict[str, Any]:

@@ -214,6 +214,9 @@ def test_image_files_of_a_folder_are_those_below_it_and_a_file_is_itself(picture
     assert found == sorted(found)
     assert image_files(found[0]) == [found[0]]
     (tmp_path / "empty").mkdir()
-    for path, message in ((tmp_path / "empty", "no images"), (tmp_path / "absent", "no such file")):
-        with pytest.raises(zoo.DataError, match=message):
+    for path, kind, message in (
+        (tmp_path / "empty", zoo.DataError, "no images"),
+        (tmp_path / "absent", zoo.UsageError, "no such file"),
+    ):
+        with pytest.raises(kind, match=message):
             image_files(path)

@@ -43,7 +43,22 @@ def test_the_index_shows_what_was_run_and_what_was_not(tmp_path):
     assert "Picture 1 of first" not in page
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"numbers": {}}', "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"numbers": {}}',
+        "\x00",
+        '{"numbers": {"a": {}}, "question": "", "command": "", "answers": [], "figures": {}}',
+        '{"numbers": {}, "question": "", "command": "", "answers": [{}], "figures": {}}',
+        '{"numbers": {}, "question": "", "command": "", "answers": [], "figures": ["a.png"]}',
+        '{"numbers": {}, "question": "", "command": "", "answers": [], "figures": {"../a.png": ""}}',
+        '{"numbers": [], "question": "", "command": "", "answers": [], "figures": {}}',
+        '{"numbers": {}, "question": null, "command": "", "answers": [], "figures": {}}',
+    ],
+)
 def test_what_cannot_be_read_counts_as_not_run(tmp_path, content):
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "result.json").write_text(content)

@@ -170,3 +170,18 @@ def test_versions_name_what_is_installed():
     versions = installed_versions()
     assert versions["numpy"] == np.__version__
     assert versions["keras-zoo"]
+
+
+def test_what_only_an_earlier_result_names_is_deleted_and_other_files_stay(tmp_path):
+    for name in ("old", "new"):
+        study = make_study()
+        figure = Figure()
+        figure.add_subplot().plot([1, 2])
+        study.figure(name, figure, "a figure")
+        study.table(name, pd.DataFrame({"a": [1]}))
+        study.write(tmp_path)
+        (tmp_path / "mine.txt").write_text("kept")
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["index.html", "mine.txt", "new.csv", "new.png", "result.json"]
+    (tmp_path / "result.json").write_text('{"figures": {"../../x.png": ""}, "tables": {}}')
+    make_study().write(tmp_path)  # a name that no figure has is no file to delete
+    assert (tmp_path / "mine.txt").exists()
