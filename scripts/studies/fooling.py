@@ -50,7 +50,9 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     report.settings.update({"dataset": name, "model": origin, "images": len(split), "grid_points": points})
     if origin.startswith("resnet20"):
         report.expect("test_accuracy", "accuracy on all test images", tested.accuracy, PUBLISHED, 0.001)
-        report.explain("test_accuracy", "on images compressed anew, as strong JPEG, it has 0.81 right")
+        report.explain(
+            "test_accuracy", "of images that were compressed anew, as strong JPEG, it is known to have 0.81 right"
+        )
     else:
         report.value("test_accuracy", tested.accuracy, label="accuracy on all test images")
     kinds, seed, verbose = SHOWN if options.fast else KINDS, options.seed, not options.fast
@@ -181,7 +183,7 @@ def answer(
             f"{kind} {row['median']:.3g} {row['unit'].removeprefix('share ')} ({row['low']:.3g} to {row['high']:.3g})"
             for kind, row in rows.iterrows()
         )
-        + f". The step is {255 * step['median']:.2g} of 255 grey levels. Each change is the least for its own image, where two "
+        + f". The step is {255 * step['median']:.2g} of 255 grey levels. Each change is the least found for its own image, where two "
         "classes have almost the same score; intervals are 95 % ones of the median over images.",
     )
     report.answer(

@@ -51,8 +51,9 @@ class Setting(NamedTuple):
 
     @property
     def at_edge(self) -> bool:
-        """Whether the best strength is the least or the largest that was tried: a better one may lie beyond."""
-        return self.strength in (STRENGTHS[self.penalty][0], STRENGTHS[self.penalty][-1])
+        """Whether the best strength or rate is the least or the largest that was tried: a better one may lie beyond."""
+        strengths = STRENGTHS[self.penalty]
+        return self.strength in (strengths[0], strengths[-1]) or self.rate in (RATES[0], RATES[-1])
 
 
 class StartedSpace(ModelSpace):
@@ -156,11 +157,12 @@ def answer(
         "Which start is better?",
         f"All have had {settings[0].epochs} epochs when they end: from random weights, or half of them under the tuned L2 and half "
         f"under the new penalty. {' '.join(starts)} Against the network that they start from, which has had half of the epochs: "
-        f"{' '.join(more)} So far as that is a gain, more training explains it as well as the start.",
+        f"{' '.join(more)} So far as that is a gain, more training explains it as well as the start. And one long "
+        "fall of the rate has become two short ones, which this does not separate from the start.",
     )
     edge = [setting.name for setting in settings if setting.at_edge]
     chosen = [f"{s.name}: λ = {s.strength:g}, rate {s.rate:g}, validation {s.val_accuracy:.4f}" for s in settings]
-    beyond = f"λ at an edge of what was tried, so that a better one may lie beyond: {'; '.join(edge)}."
+    beyond = f"λ or rate at an edge of what was tried, so that a better one may lie beyond: {'; '.join(edge)}."
     report.answer("Which strengths and rates were best?", f"{'; '.join(chosen)}. {beyond if edge else ''}".strip())
     report.answer(
         "What does L1 do that L2 does not?",

@@ -107,20 +107,10 @@ def search_live(methods: list[str], values: Values, seeds: range, recipe: zoo.Re
     return grid, found
 
 
-def against(found: zoo.Comparison, method: str, other: str) -> tuple[float, ...]:
-    """How much regret a method has more than another: difference, its 95 % interval, and p after Holm's correction."""
-    numbers = found.pairs[["difference", "low", "high", "p_holm"]].to_numpy()
-    places = dict(zip(zip(found.pairs["a"], found.pairs["b"], strict=True), numbers, strict=True))
-    if (method, other) in places:
-        return tuple(places[method, other])
-    difference, low, high, p = places[other, method]
-    return -difference, -high, -low, p
-
-
 def beats(found: zoo.Comparison, method: str, other: str) -> bool:
     """Whether a method has less regret than another, beyond chance."""
-    difference, *_, p = against(found, method, other)
-    return bool(difference < 0 and p < 0.05)
+    pair = found.pair(method, other)
+    return pair.difference < 0 and pair.p_holm < 0.05
 
 
 def draw(panels: Sequence[tuple[str, RecordedGrid, Trials, float]]) -> Figure:
@@ -145,10 +135,12 @@ def report_cost(
     pairs = [("random", "grid"), *((method, "random") for method in better if method in set(found.groups["group"]))]
     for winner, loser in pairs:
         label = f"after {budget:.0%} of the cost {winner} has less regret than {loser} (p < 0.05)"
-        key, (more, low, high, p) = f"{winner}_beats_{loser}_at_{100 * budget:.0f}", against(found, winner, loser)
+        key, pair = f"{winner}_beats_{loser}_at_{100 * budget:.0f}", found.pair(winner, loser)
         report.claim(key, label, beats(found, winner, loser))
+        why = "it has more regret" if pair.difference > 0 and pair.p_holm < 0.05 else "too near for these seeds"
         report.explain(
-            key, f"its regret is {more:+.2g} ({low:+.2g} to {high:+.2g}), p = {p:.2g}: too near for these seeds"
+            key,
+            f"its regret differs by {pair.difference:+.2g} ({pair.low:+.2g} to {pair.high:+.2g}), p = {pair.p_holm:.2g} after Holm: {why}",
         )
     for name, mean in zip(found.groups["group"], found.groups["mean"], strict=True):
         report.value(f"{name}_at_{100 * budget:.0f}", mean, label=f"{name}: regret after {budget:.0%} of the cost")

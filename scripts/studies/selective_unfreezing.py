@@ -66,11 +66,11 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     found = [train_both(start, data, settings, seed, verbose=not options.fast) for seed in seeds]
     phases = {name: [seed.phases[name].validations for seed in found] for name in (LAST, THREE)}
     columns = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
-    caption = "Validation in each phase until it stops: mean over seeds, and from the least to the largest of them."
-    report.figure("curves", plot_histories(phases, columns), caption)
     layers = tuple(found[0].kernels)
     caption = f"The filters of {layers[0]}, first seed. Left and middle have one scale; right is the change, stretched by itself."
     report.figure("filters", draw_filters(*found[0].kernels[layers[0]]), caption)
+    caption = "Validation by epoch of each phase: mean, least and largest of the seeds. The second goes on where the first ended."
+    report.figure("curves", plot_histories(phases, columns), caption)
     rows = [(name, seeds[k], seed.accuracies[name]) for k, seed in enumerate(found) for name in (LAST, THREE)]
     scores = pd.DataFrame(rows, columns=["phase", "seed", SCORE])
     compared = zoo.compare(scores, groups="phase", units="seed", score=SCORE)

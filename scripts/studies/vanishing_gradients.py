@@ -78,6 +78,7 @@ def report_chains(report: StudyReport, depths: tuple[int, ...], draws: int, seed
     report.check("autodiff", "chains: largest relative difference from TensorFlow's gradients", off, 0.0, 1e-12)
     titles = {"first": "|∂a_L/∂w₁|, L = depth", "of_layer": f"|∂a_L/∂w_l|, L = {deepest}, l = depth"}
     figure = plot_histories(lines, titles, x="depth", logarithmic=True)
+    figure.axes[1].set_xlabel("layer l")
     report.figure("chains", figure, "The first layer's gradient by the chain's depth; every layer's of the deepest.")
     return table
 

@@ -40,6 +40,13 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     report.expect("accuracy_0", "validation accuracy at λ = 0", accuracies[0.0], 0.917, 0.003)
     report.claim("worst_strength", "λ = 1 has the worst accuracy", worst == 1.0)
     report.claim("norms_fall", "norms fall as λ grows", falling)
+    costs = all(accuracies[s] < accuracies[0.0] for s in STRENGTHS[1:])
+    report.claim("every_penalty_costs", "every λ above 0 has a worse accuracy than λ = 0", costs)
+    equal = [s for s in STRENGTHS[1:] if accuracies[s] >= accuracies[0.0]]
+    report.explain(
+        "every_penalty_costs",
+        f"not worse at λ = {', '.join(map(str, equal))}, where the penalty is too small to matter",
+    )
     for s in STRENGTHS:
         report.value(f"squared_norm_at_{s}", norms[s], label=f"‖w‖² at λ = {s:g}")
         report.value(f"val_accuracy_at_{s}", accuracies[s], label=f"validation accuracy at λ = {s:g}")
@@ -115,7 +122,7 @@ def answer(report: StudyReport, runs: dict[float, zoo.TrainingRun], norms: dict[
         f"a gap of {gap:+.4f}; the validation loss ends at {last:.4f}, its lowest value is {lowest:.4f}. {risen}",
     )
     report.answer(
-        "Why does the accuracy degrade under a penalty?",
+        "Why does the accuracy degrade under a penalty that is large enough to matter?",
         "A penalty helps a model that fits noise. This one, with one weight for each pixel and class and few small steps, underfits if "
         "anything, and the penalty only pulls the weights away from the likelihood's optimum. "
         f"‖w‖² falls from {norms[0.0]:.3g} to {norms[1.0]:.3g}, the loss without penalty goes from {rows[0.0]['val_data_loss']:.3f} to "

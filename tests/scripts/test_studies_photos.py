@@ -96,7 +96,7 @@ def test_predictions_of_a_folder_are_written_beside_the_page(tmp_path, digits):
     Image.fromarray(digits.test.inputs[0][..., 0]).save(tmp_path / "new" / "7.png")
     arguments = ["--fast", "--set", "augment=false", "--data", str(tmp_path / "new"), "--output", str(tmp_path)]
     assert study.main(["run", "dogs_vs_cats", *arguments]) == 0
-    table = pd.read_csv(tmp_path / "dogs_vs_cats" / "predictions.csv")
+    table = pd.read_csv(tmp_path / "dogs_vs_cats-cut" / "predictions.csv")
     assert table["id"].tolist() == [7]
     assert table["label"].between(0, 9).all()
 
