@@ -15,7 +15,7 @@ help:
 	@echo "make bench-search   searches beside Keras Tuner, Optuna and Ray Tune (on a quiet machine)"
 	@echo "make bench-members  small models as members of one program (about 5 minutes, on a quiet machine)"
 	@echo "make bench-inference  latency of the exported formats beside Keras and PyTorch (about 6 minutes, on a quiet machine)"
-	@echo "make studies  runs every study in full, or goes on where it was interrupted (about STUDIES_TIME)"
+	@echo "make studies  runs every study in full, or goes on where it was interrupted (up to two hours)"
 	@echo "make recorded-grid  records anew the grid that oracles are tried on (about 5 minutes)"
 
 install: $(INSTALLED)

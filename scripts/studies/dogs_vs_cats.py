@@ -3,7 +3,7 @@
 Command:  python scripts/study.py run dogs_vs_cats [--dataset NAME] [--data FOLDER] [--set NAME=VALUE]
           --dataset: a folder with one folder a class; --data: images without labels, answered in predictions.csv;
           --set: one net only, e.g. batch_normalization=true dropout=0.3 optimizer=adam augment=false
-Runtime:  about 6 min on 2 cores.
+Runtime:  8 min on 2 cores that had other work too.
 Expected: better than chance by its interval. On all 25,000 photographs such nets reach 83 to 92 %; here are 1,000.
 Source:   coursework on Kaggle's "Dogs vs. Cats"; Simonyan and Zisserman (2015), Very deep convolutional networks (arXiv:1409.1556).
 """

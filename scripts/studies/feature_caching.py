@@ -1,7 +1,7 @@
 """What does it change to run a frozen backbone once, in place of in every step: logits, weights, seconds, bytes?
 
 Command:  python scripts/study.py run feature_caching [--dataset NAME] [--backbone NAME] [--weights FILE]
-Runtime:  about 4 min on 2 cores.
+Runtime:  7 min on 2 cores that had other work too.
 Expected: the same logits and weights (within 1e-4, what float32 leaves of a deep network); an epoch of the head many times as
           fast. The caching pass costs about one epoch that runs the backbone, so it has paid by the second one.
 Source:   Donahue et al. (2014), DeCAF: a new classifier on fixed features of a trained network.

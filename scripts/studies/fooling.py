@@ -1,7 +1,7 @@
 """How little noise, turning, shifting or gradient-sign stepping changes a network's right answer?
 
 Command:  python scripts/study.py run fooling [--dataset NAME]
-Runtime:  about 3 min on 2 cores.
+Runtime:  5 min on 2 cores that had other work too.
 Expected: ResNet-20 has 0.9173 of CIFAR-10's test images right (its publisher, on the original images); a gradient-sign step
           fools with less than random noise of the same size.
 Source:   Goodfellow, Shlens and Szegedy (2015), Explaining and harnessing adversarial examples (arXiv:1412.6572).

@@ -1,7 +1,7 @@
 """Does an L1 penalty do better than L2 for a tuned CNN, and is it worth starting from the weights that L2 has trained?
 
 Command:  python scripts/study.py run l1_vs_l2 [--dataset NAME]
-Runtime:  about 5 min on 2 cores.
+Runtime:  13 min on 2 cores that had other work too.
 Expected: L1 leaves more weights near zero than L2. Which penalty and which start has the better test accuracy is what is
           asked; the interval over seeds says how far it can be told.
 Source:   coursework, continuing the grid search; Tibshirani (1996) for why L1 selects. Penalties are λ·Σ|w| and λ·Σw².

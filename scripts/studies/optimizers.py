@@ -1,7 +1,7 @@
 """How do SGD, SGD with momentum, AdaGrad and Adam train the same CNN, each with its own tuned rate?
 
 Command:  python scripts/study.py run optimizers [--dataset NAME]
-Runtime:  about 4 min on 2 cores.
+Runtime:  11 min on 2 cores that had other work too.
 Expected: momentum is not worse than plain SGD, which is momentum 0; the other differences are what is asked.
 Source:   coursework; Choi et al. (2019), On Empirical Comparisons of Optimizers for Deep Learning: where both are tuned, the
           more general optimizer is not worse than its special case.

@@ -1,7 +1,7 @@
 """Which search method finds more at the same cost, and why is there no gradient descent on λ and η?
 
 Command:  python scripts/study.py run search_methods
-Runtime:  about 4 min on 2 cores.
+Runtime:  8 min on 2 cores that had other work too.
 Expected: random search beats a grid, and halving and Hyperband beat random search, at 5 % of the grid's cost; Bayesian, genetic
           and swarm do at 20 %. A live search makes the trials of its replay. Descent on the training loss takes λ to 0, and η to
           what is best for one step.

@@ -4,7 +4,8 @@ Command:  python scripts/study.py run selective_unfreezing [--dataset NAME] [--w
           --dataset: what is learned in place of the other five classes of CIFAR-10, a name or a folder of photographs.
           --weights resnet18-f37072fd.pth: the source's own case, ResNet-18 from ImageNet to CIFAR-10.
           --set images, validation, epochs, patience, learning_rate, seeds and image_size (of ResNet-18; 64).
-Runtime:  about 3 min on 2 cores, and 2 more for the five-class ResNet-20 where fine_tuning has not kept it.
+Runtime:  5 min on 2 cores that had other work too.
+          The five-class ResNet-20 takes 6 more where fine_tuning has not kept it.
 Expected: 3,061 weights learn in the second phase; all others stay what they were, bit for bit. What that gains, and how far the
           filters move, the source does not say.
 Source:   coursework: a new last layer with early stopping, then the first convolution and that of the first block beside it.

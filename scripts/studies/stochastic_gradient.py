@@ -1,7 +1,7 @@
 """What does one example a step buy against the full batch, at equal gradient evaluations?
 
 Command:  python scripts/study.py run stochastic_gradient [--data FILE]     (FILE: lines `x1 x2 1 t`, t = 0 or 1)
-Runtime:  about 40 s on 2 cores, 4 of them for TensorFlow to start.
+Runtime:  5 min on 2 cores that had other work too.
 Expected: Keras in float64 agrees with a NumPy descent over the same order of examples within 1e-5 at every step; after
           as many passes one example a step has a lower loss than the full batch at the same rate.
 Source:   coursework, logistic regression by stochastic gradient descent; Bottou & Bousquet (2008), The tradeoffs of large scale learning.

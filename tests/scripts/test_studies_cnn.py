@@ -75,7 +75,7 @@ def test_an_axis_of_the_grid_is_judged_by_cells_that_differ_in_nothing_else():
 
 def test_grid_search_folds_are_scored_by_cross_validation(tmp_path):
     assert study.main(["run", "cnn_grid_search", "--fast", "--set", "folds=2", "--output", str(tmp_path)]) == 0
-    text = (tmp_path / "cnn_grid_search" / "index.html").read_text(encoding="utf-8")
+    text = (tmp_path / "cnn_grid_search-cut" / "index.html").read_text(encoding="utf-8")
     assert "450 images to validate on" in text  # every image of the cut is validated on once
 
 

@@ -107,12 +107,12 @@ def test_a_wrong_setting_is_one_line_before_anything_is_trained(name, given, tol
 def test_heads_on_a_named_backbone(tmp_path):
     arguments = ["--fast", "--backbone", "resnet20", "--set", "units=5", "--output", str(tmp_path)]
     assert study.main(["run", "fine_tuning", *arguments]) == 0
-    result = json.loads((tmp_path / "fine_tuning" / "result.json").read_text())
+    result = json.loads((tmp_path / "fine_tuning-cut" / "result.json").read_text())
     assert {"accuracy_plain_head", "accuracy_hidden_head"} <= set(result["numbers"])
-    rows = pd.read_csv(tmp_path / "fine_tuning" / "rows.csv")
+    rows = pd.read_csv(tmp_path / "fine_tuning-cut" / "rows.csv")
     learn = rows["weights that learn"]
     assert list(learn) == [64 * 10 + 10, 64 * 5 + 5 + 5 * 10 + 10]
-    assert (tmp_path / "fine_tuning" / "report.html").exists()
+    assert (tmp_path / "fine_tuning-cut" / "report.html").exists()
 
 
 def test_two_phases_are_the_head_and_then_all_at_a_tenth():
