@@ -51,9 +51,9 @@ class Setting(NamedTuple):
 
     @property
     def at_edge(self) -> bool:
-        """Whether the best strength or rate is the least or the largest that was tried: a better one may lie beyond."""
+        """Whether the best strength is an extreme one, or the best rate the least: a better one may lie beyond."""
         strengths = STRENGTHS[self.penalty]
-        return self.strength in (strengths[0], strengths[-1]) or self.rate in (RATES[0], RATES[-1])
+        return self.strength in (strengths[0], strengths[-1]) or self.rate == RATES[self.start][0]
 
 
 class StartedSpace(ModelSpace):

@@ -137,6 +137,16 @@ def test_an_output_that_cannot_be_written_is_said_before_the_study_runs(tmp_path
     assert "cannot be written" in capsys.readouterr().err
 
 
+def test_the_committed_document_has_every_study_as_it_asks_now():
+    docs = Path(study.__file__).parents[1] / "docs"
+    text = (docs / "studies.md").read_text(encoding="utf-8")
+    for name in study.STUDIES:
+        assert f"\n## {name}\n\n{study.question(name)}\n" in text
+        assert f"](studies/{name}.png)" in text
+        assert (docs / "studies" / f"{name}.png").is_file()
+    assert "not run here" not in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

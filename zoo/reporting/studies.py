@@ -160,7 +160,10 @@ def _overview(results: list[StudyResult]) -> str:
     machines = sorted({f"{found.result.get('cores')} CPU cores" for found in results if found.result})
     versions: dict[str, Any] = next(found.result.get("versions", {}) for found in results if found.result)
     named = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
-    return "\n".join([*rows, "", f"Measured with {named}, on {' and '.join(machines)}."])
+    measured = (
+        f"Measured with {named}, on {' and '.join(machines)}. Times are wall time, whatever else the machine did."
+    )
+    return "\n".join([*rows, "", measured])
 
 
 def _section(found: StudyResult, file: Path) -> str:
@@ -177,6 +180,11 @@ def _section(found: StudyResult, file: Path) -> str:
             cells = (entry["label"], expected + within, number_text(entry["measured"]), verdict)
             rows.append("| " + " | ".join(map(_plain, cells)) + " |")
         parts.append("\n".join(rows))
+    others = [entry for entry in found.result["numbers"].values() if not entry["verdict"]]
+    if others:
+        rows = ["| number | measured |", "|---|---:|"]
+        rows += [f"| {_plain(entry['label'])} | {number_text(entry['measured'])} |" for entry in others]
+        parts += [f"<details><summary>{len(others)} other numbers</summary>", "\n".join(rows), "</details>"]
     parts += [f"**{_plain(item['question'])}** {_plain(item['answer'])}" for item in found.result["answers"]]
     return "\n\n".join(parts)
 
