@@ -257,7 +257,7 @@ BAD = {
         "matches no layer",
         ("tune", "--model", "softmax", "--fine-tune", "conv*:2", "--directory", "s"),
     ),
-    "photographs without a folder": (2, "--dataset FOLDER", ("study", "run", "photographs")),
+    "no such folder of photographs": (2, "nowhere", ("study", "run", "photographs", "--dataset", "./nowhere")),
     "missing data file": (2, "no such file", ("study", "run", "learning_rates", "--data", "nowhere.txt")),
 }
 
