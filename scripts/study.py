@@ -88,7 +88,8 @@ def study(args: argparse.Namespace) -> None:
     elif args.action == "document":
         from zoo.reporting.studies import write_document
 
-        print(f"wrote {write_document(args.to, args.output, STUDIES)}")
+        sources = {name: _source(name) for name in STUDIES}
+        print(f"wrote {write_document(args.to, args.output, STUDIES, sources=sources)}")
     else:
         _run(args)
 

@@ -9,9 +9,11 @@ import pytest
 LONG = (
     "test_let_go.py",  # counts all objects: half as long where there are few
     "test_common.py",
+    "test_studies_networks.py",
     "test_tuning_kill.py",
     "test_checking.py",
     "test_tuning_trial.py",
+    "test_studies.py",
     "test_every_model.py",
     "test_state.py",
     "test_tuning_together.py",
@@ -36,7 +38,6 @@ LONG = (
     "test_tuning_heads.py",
     "test_members_benchmark.py",
     "test_tfds_source.py",
-    "test_studies.py",
 )
 
 

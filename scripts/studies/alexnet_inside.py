@@ -10,10 +10,9 @@ Source:   Krizhevsky et al. (2012); Krizhevsky (2014, arXiv:1404.5997); Sze et a
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -36,15 +35,17 @@ if TYPE_CHECKING:
 VARIANTS = {"alexnet": (227, 60_965_224, 96, 724e6, 0.5e6), "alexnet_v2": (224, 61_100_840, 64, 714e6, 5e6)}
 CHANGES = {"crop": 0.3, "blur": 3.0, "rotation": 20.0, "noise": 0.15}
 FIRST, LAST, STRIDE = "conv1_activation", "fc7_activation", 4
-PATTERNS, SHOWN, ALIKE = 40, 6, 0.5
+SHOWN, ALIKE = 6, 0.5
+FULL: dict[str, Any] = {"variants": tuple(VARIANTS), "files": None, "patterns": 40, "at_once": (1, 16), "times": 7}
+CUT: dict[str, Any] = {"variants": ("alexnet_v2",), "files": 1, "patterns": 6, "at_once": (1,), "times": 1}
 
 
 def run(options: StudyOptions, report: StudyReport) -> None:
     """Measures the variants, looks into one of them, and asks a trained network."""
-    files = chosen_files(options)[: 1 if options.fast else None]
-    patterns = 6 if options.fast else PATTERNS
+    extent = CUT if options.fast else FULL
+    files, patterns = chosen_files(options)[: extent["files"]], extent["patterns"]
     report.settings.update({"images": [file.name for file in files], "changes": CHANGES, "noise_patterns": patterns})
-    models = {name: measure(report, name, options) for name in (["alexnet_v2"] if options.fast else VARIANTS)}
+    models = {name: measure(report, name, options.seed, extent) for name in extent["variants"]}
     if options.weights is not None:
         own = load_published("alexnet" if options.weights.suffix == ".npy" else "alexnet_v2", options.weights)
         look_inside(report, own, files[0], "published weights")
@@ -55,11 +56,11 @@ def run(options: StudyOptions, report: StudyReport) -> None:
         why = "weights absent: give --weights bvlc_alexnet.npy or alexnet-owt-7be5be79.pth"
         report.not_run(f"alexnet_{key}", f"AlexNet: {label}", why)
     try:
-        if options.fast and not os.environ.get("ZOO_WEIGHTS_DIR"):
-            raise zoo.WeightsError("a cut downloads nothing")
+        if options.fast:
+            raise zoo.WeightsError("a cut looks for none")
         small = load_published("resnet20", "cifar10")
-    except zoo.WeightsError:
-        report.not_run("resnet20", "ResNet-20: filters and answers", "weights absent: resnet20-12fca82f.th")
+    except zoo.WeightsError as error:
+        report.not_run("resnet20", "ResNet-20: filters and answers", f"weights absent: {error}")
         return
     compare_filters(report, small, options.seed)
     ask(report, small, files, patterns, options.seed)
@@ -71,10 +72,10 @@ def chosen_files(options: StudyOptions) -> list[Path]:
     return image_files(folder) if folder else [Path(name) for name in load_sample_images().filenames]
 
 
-def measure(report: StudyReport, name: str, options: StudyOptions) -> keras.Model:
+def measure(report: StudyReport, name: str, seed: int, extent: dict[str, Any]) -> keras.Model:
     """Checks weights, maps and multiplications of a variant with random weights, and times it."""
     size, weights, maps, products, tolerance = VARIANTS[name]
-    model = zoo.build(name, (size, size, 3), 1000, seed=options.seed)
+    model = zoo.build(name, (size, size, 3), 1000, seed=seed)
     table = layer_table(model)
     side, _, found = model.get_layer("conv1").output.shape[1:]
     total = float(table["multiplications"].sum())
@@ -82,8 +83,8 @@ def measure(report: StudyReport, name: str, options: StudyOptions) -> keras.Mode
     report.check(f"{name}_map_size", f"{name}: side of the first layer's maps", side, 55, 0)
     report.check(f"{name}_maps", f"{name}: maps of the first layer", found, maps, 0)
     report.check(f"{name}_multiplications", f"{name}: multiplications an image", total, products, tolerance)
-    for count in (1, 16):
-        seconds = passes(model, count, 2 if options.fast else 7) / count
+    for count in extent["at_once"]:
+        seconds = passes(model, count, extent["times"]) / count
         report.value(f"{name}_ms_{count}", 1000 * seconds, label=f"{name}: ms an image, {count} at once")
     report.table(f"Layers of {name}", table)
     dense = ~table["layer"].str.startswith("conv")

@@ -19,24 +19,28 @@ import pandas as pd
 from matplotlib.figure import Figure
 from studies import tuned_cnn
 from studies.options import StudyOptions
+from studies.seeds import fit_groups
 
 import tuning
 import zoo
 from zoo.reporting.study import StudyReport
 from zoo.training.curves import finish_axes
 from zoo.training.histories import plot_histories
+from zoo.training.statistics import measure_statistics
 
 RATES = [0.1, 0.3, 1.0, 3.0]
-REPEATS, SEEDS = 2, 5
+FULL: dict[str, Any] = {"rates": RATES, "repeats": 2, "seeds": 5}
+CUT: dict[str, Any] = {"rates": RATES[:1], "repeats": 1, "seeds": 1}
 WITH, WITHOUT = "with batch normalisation", "without it"
 GROUPS = {WITHOUT: False, WITH: True}
 
 
 def run(options: StudyOptions, report: StudyReport) -> None:
     """Tunes the rate with and without, then trains both with several seeds."""
-    data, seeds = tuned_cnn.load(options), range(options.seed, options.seed + (1 if options.fast else SEEDS))
+    extent, verbose = CUT if options.fast else FULL, not options.fast
+    data, seeds = tuned_cnn.load(options), range(options.seed, options.seed + extent["seeds"])
     chosen, recipe = tuned_cnn.winner(options)
-    rates, repeats, verbose = ([0.1, 0.3], 1, False) if options.fast else (RATES, REPEATS, True)
+    rates, repeats = extent["rates"], extent["repeats"]
     report.settings.update({"dataset": data.config, "options": chosen, "recipe": recipe.as_config()})
     report.settings.update({"seeds": list(seeds), "rates": rates, "repeats": repeats})
     values = {**tuned_cnn.fixed(chosen), "batch_normalization": list(GROUPS.values()), "learning_rate": rates}
@@ -46,7 +50,7 @@ def run(options: StudyOptions, report: StudyReport) -> None:
         of_group = cells[cells["batch_normalization"] == normalized]
         rate = float(of_group["learning_rate"].iloc[int(of_group["score"].argmax())])
         tuned[name] = ({**chosen, "batch_normalization": normalized}, dataclasses.replace(recipe, learning_rate=rate))
-    histories, table = tuned_cnn.fit_groups(data, tuned, seeds, verbose=verbose)
+    histories, table = fit_groups("cnn", data, tuned, seeds, verbose=verbose)
     found = zoo.compare(table, groups="group", units="seed", score="test_accuracy")
     measures = {"loss": "training cost", "val_accuracy": "validation accuracy"}
     what = f"{len(seeds)} seeds, each network at its best rate: the mean, and from the least to the largest."
@@ -59,6 +63,8 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     report.table("By rate", cells)
     report.table("By seed", table)
     conclude(report, {name: made.learning_rate for name, (_, made) in tuned.items()}, cells, histories, found)
+    once = dataclasses.replace(recipe, learning_rate=rates[0], schedule=None, epochs=1)
+    answer_lag(report, data, tuned_cnn.fit(data, {**chosen, "batch_normalization": True}, once, verbose=verbose))
 
 
 def scores_by_rate(
@@ -141,6 +147,26 @@ def answer(
         "gradient shrinks as w grows, so that a step that is too large corrects itself; and the scale of what a layer receives "
         "does not depend on what the layers before it have just learned. "
         f"At an edge of what was tried, so that a better rate may lie beyond: {', '.join(edge) or 'none'}.",
+    )
+
+
+def answer_lag(report: StudyReport, data: zoo.DataSplits, run: zoo.TrainingRun) -> None:
+    """What a first epoch at a small rate is worth with its moving statistics, and with the ones that its weights have."""
+    assert data.validation is not None
+    lagging, rate = run.metrics["val_accuracy"], run.recipes[0].learning_rate
+    measure_statistics(run.model, data.train)
+    anew = zoo.evaluate(run.model, data.validation).accuracy
+    report.value("first_lagging", lagging, label=f"{WITH}, one epoch at {rate:g}: validation accuracy")
+    report.value("first_anew", anew, label=f"{WITH}, the same weights, statistics measured anew: validation accuracy")
+    report.answer(
+        "Why is the accuracy after one epoch low with it where the rate is small?",
+        f"One epoch at a rate of {rate:g} has {lagging:.4f} of the validation images right. With the means and variances measured anew on "
+        f"the training images, without dropout and with the same weights, it is {anew:.4f}: "
+        + (
+            "the weights have learned; the moving statistics, which inference uses, lag behind them."
+            if anew - lagging > 0.05
+            else "here the moving statistics do not lag behind."
+        ),
     )
 
 

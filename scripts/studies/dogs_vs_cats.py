@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from studies.options import StudyOptions, local_folder
 
 import zoo
@@ -28,14 +29,20 @@ from zoo.evaluation.statements import p_value
 from zoo.reporting.prediction_plot import plot_predictions
 from zoo.reporting.study import StudyReport
 from zoo.tables import write_table
+from zoo.training.curves import TRAIN, VALIDATION, finish_axes
 from zoo.training.histories import plot_histories
 from zoo.training.statistics import measure_statistics
 
 if TYPE_CHECKING:
     import keras
 
-SIZE, ENDS, EPOCHS, SHOWN = 64, (-1, 1), 40, 12
-NET = {"filters": 16, "convolutions_per_stage": 2, "kernel_initializer": "he_normal", "dtype": "mixed_bfloat16"}
+SIZE, ENDS = 64, (-1, 1)
+NET: dict[str, Any] = {
+    "filters": 16,
+    "convolutions_per_stage": 2,
+    "kernel_initializer": "he_normal",
+    "dtype": "mixed_bfloat16",
+}
 RATES = {"sgd": {"learning_rate": 0.01, "momentum": 0.9}, "adam": {"learning_rate": 0.001}}
 PLAIN: dict[str, Any] = {"batch_normalization": False, "dropout": 0.0, "optimizer": "sgd", "augment": True}
 ADDED: dict[str, dict[str, Any]] = {
@@ -46,6 +53,10 @@ ADDED: dict[str, dict[str, Any]] = {
     "all three": {"batch_normalization": True, "dropout": 0.3, "optimizer": "adam"},
     "no augmentation": {"augment": False},
 }
+DRAWN = ("plain", "all three", "no augmentation")  # by epoch, where there are many nets
+FULL: dict[str, Any] = {"rows": tuple(ADDED), "limit": None, "epochs": 40, "stages": 4, "net": NET, "shown": 12}
+CUT: dict[str, Any] = {"rows": ("plain", "all three"), "limit": 300, "epochs": 1, "stages": 1, "shown": 4}
+CUT |= {"net": NET | {"filters": 4, "dtype": "float32"}}
 Runs = dict[str, zoo.TrainingRun]
 Scored = dict[str, zoo.Evaluation]
 
@@ -55,18 +66,21 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     files = image_files(options.data) if options.data else []
     name = options.dataset_or(str(local_folder("dogs_vs_cats") or "cats_vs_dogs"))
     size = SIZE if name == "cats_vs_dogs" or Path(name).is_dir() else None
-    data = zoo.load_dataset(name, seed=options.seed, image_size=size, validation=0.2, input_range=ENDS, in_memory=True)
+    extent, rows = CUT if options.fast else FULL, chosen_rows(options)
+    images: dict[str, Any] = {"image_size": size, "limit": extent["limit"], "input_range": ENDS, "in_memory": True}
+    data = zoo.load_dataset(name, seed=options.seed, validation=0.2, **images)
     unseen = unseen_images(data)
-    rows = chosen_rows(options)
-    epochs = 2 if options.fast else EPOCHS
-    report.settings.update(dataset=name, net=NET, rates=RATES, rows=rows, epochs=epochs, trained_on=len(data.train))
-    runs = {label: fit(data, row, epochs, options) for label, row in rows.items()}
+    report.settings.update(dataset=name, net=extent["net"], rates=RATES, rows=rows, epochs=extent["epochs"])
+    report.settings.update(trained_on=len(data.train))
+    runs = {label: fit(data, row, extent, options) for label, row in rows.items()}
     scored = {label: zoo.evaluate(run.model, unseen) for label, run in runs.items()}
     first = next(iter(rows))  # the net that nothing chose
     record(report, runs, scored)
-    measures = {"accuracy": "training accuracy (augmented)", "val_accuracy": "validation accuracy"}
-    report.figure("curves", plot_histories({k: r.history for k, r in runs.items()}, measures), "Accuracy by epoch.")
-    draw_predictions(report, scored[first], first)
+    measures = {"accuracy": "accuracy on training images", "val_accuracy": "accuracy on validation images"}
+    drawn = {k: run.history for k, run in runs.items() if k in DRAWN or len(runs) == 1}
+    caption = "Accuracy by epoch. Training images are scored while they are learned: augmented where they are, with dropout on."
+    report.figure("curves", plot_histories(drawn, measures), caption)
+    draw_predictions(report, scored[first], first, extent["shown"])
     draw_inside(report, runs[first].model, data, first)
     answer(report, scored, first, len(data.train))
     if files:
@@ -87,16 +101,16 @@ def chosen_rows(options: StudyOptions) -> dict[str, dict[str, Any]]:
             raise zoo.UsageError(f"--set {name} is true or false. Received: {name}={value}")
     if options.settings:
         return {", ".join(f"{k}={v}" for k, v in options.settings.items()): {**PLAIN, **options.settings}}
-    return {label: {**PLAIN, **ADDED[label]} for label in (("plain", "all three") if options.fast else ADDED)}
+    return {label: {**PLAIN, **ADDED[label]} for label in (CUT if options.fast else FULL)["rows"]}
 
 
-def fit(data: zoo.DataSplits, row: dict[str, Any], epochs: int, options: StudyOptions) -> zoo.TrainingRun:
+def fit(data: zoo.DataSplits, row: dict[str, Any], extent: dict[str, Any], options: StudyOptions) -> zoo.TrainingRun:
     """One training; the weights of the last epoch are kept, so that no validation image chooses anything."""
-    net = {**NET, **{name: row[name] for name in ("batch_normalization", "dropout")}}
-    stages = min(4, min(data.input_shape[:2]).bit_length() - 1)
+    net = extent["net"] | {name: row[name] for name in ("batch_normalization", "dropout")}
+    stages = min(extent["stages"], min(data.input_shape[:2]).bit_length() - 1)
     model = zoo.build("cnn", data.input_shape, data.num_classes, seed=options.seed, num_stages=stages, **net)
-    recipe = {"optimizer": row["optimizer"], "augment": ("flip", "crop") if row["augment"] else (), "epochs": epochs}
-    recipe |= {**RATES.get(row["optimizer"], {}), "batch_size": 32, "seed": options.seed}
+    recipe = {"optimizer": row["optimizer"], "augment": ("flip", "crop") if row["augment"] else ()}
+    recipe |= {"epochs": extent["epochs"], **RATES.get(row["optimizer"], {}), "batch_size": 32, "seed": options.seed}
     return zoo.train(model, data, zoo.Recipe(**recipe), verbose=not options.fast)
 
 
@@ -123,15 +137,30 @@ def record(report: StudyReport, runs: Runs, scored: Scored) -> None:
     for _, row in table.iterrows():
         report.value(f"accuracy_{str(row['net']).replace(' ', '_')}", row["accuracy"], label=f"{row['net']}: accuracy")
     net, low = table["net"].iloc[0], table["low"].iloc[0]
+    caption = "Accuracy on unseen images with Wilson's 95 % interval, and on training images in the last epoch."
+    report.figure("accuracies", draw_accuracies(table), caption)
     report.claim("above_chance", f"{net}: interval above chance, {chance:.3g}", low > chance)
     report.table("Settings: accuracy on unseen images with Wilson's 95 % interval", table)
 
 
-def draw_predictions(report: StudyReport, scored: zoo.Evaluation, label: str) -> None:
+def draw_accuracies(table: pd.DataFrame) -> Figure:
+    """A row a net, the first on top."""
+    figure = Figure(figsize=(7, 1.4 + 0.4 * len(table)), layout="constrained")
+    axes, reach = figure.subplots(), (table["accuracy"] - table["low"], table["high"] - table["accuracy"])
+    axes.errorbar(
+        table["accuracy"], table["net"], xerr=reach, fmt="o", color=VALIDATION, capsize=3, label="unseen images"
+    )
+    axes.plot(table["train_accuracy"], table["net"], "x", color=TRAIN, label="training images")
+    axes.invert_yaxis()
+    finish_axes(axes, "accuracy", "")
+    return figure
+
+
+def draw_predictions(report: StudyReport, scored: zoo.Evaluation, label: str, shown: int) -> None:
     """Galleries of what is surely wrong, and of what the net cannot decide."""
     found = scored.predictions
-    wrong = found[~found["correct"]].sort_values("confidence", ascending=False).head(SHOWN).index.tolist()
-    unsure = found.sort_values("confidence").head(SHOWN).index.tolist()
+    wrong = found[~found["correct"]].sort_values("confidence", ascending=False).head(shown).index.tolist()
+    unsure = found.sort_values("confidence").head(shown).index.tolist()
     if wrong:
         report.figure("mistakes", plot_predictions(scored, wrong), f"{label}: mistakes with the highest scores.")
     report.figure("unsure", plot_predictions(scored, unsure), f"{label}: images with the lowest scores, about 50 %.")

@@ -30,6 +30,7 @@ DEFAULTS = {"images": 2000, "validation": 1000, "epochs": 10, "learning_rate": 0
 DEFAULTS |= {"units": 256, "dropout": 0.2, "l2": 0.001, "blur": 1.0}
 OF_THE_SOURCE = {"images": 49_000, "learning_rate": 0.001, "seeds": 1}  # with --weights
 CUT = {"images": 100, "validation": 50, "epochs": 1, "seeds": 1, "units": 8}
+CUT_ROWS = ("head", "all", "backbone")
 SCORE, SMALL = "test accuracy (%)", 0.3  # points that L2 and dropout are said to be worth at most
 WORTH = (("l2", "head with L2", "head"), ("dropout", "all layers, dropout", "all layers"))
 ABSENT = f"weights absent: give --weights {five_classes.CIFAR100.file_name}"
@@ -68,7 +69,7 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     """Trains every row once a seed: all from the same backbone, each seed with images and a head of its own."""
     defaults = DEFAULTS | (OF_THE_SOURCE if options.weights else {}) | ({"units": 32} if options.backbone else {})
     settings = five_classes.settled(defaults | (CUT if options.fast else {}), options.settings)
-    rows, data = ON_BACKBONE if options.backbone else ROWS, five_classes.target(options)
+    rows, data = chosen_rows(options), five_classes.target(options)
     report.settings.update(settings, dataset=data.config["name"], classes=data.class_names, rows=[r.key for r in rows])
     if (start := five_classes.starting_point(options, report)) is None:
         return
@@ -82,10 +83,18 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     if options.backbone:
         report.answer("What does a hidden layer in the head add?", " ".join(found.sentences()))
     else:
-        judge(report, found)
+        judge(report, found, rows)
         answer(report, found, runs)
+        if rows == ROWS:
+            judge_additions(report, found)
     best = str(table.groupby("row")["validation accuracy"].mean().idxmax())  # the test images choose nothing
     look(report, {name: runs[name][0] for name in ("head", best)}, data, settings["blur"], options)
+
+
+def chosen_rows(options: StudyOptions) -> tuple[Row, ...]:
+    """The rows of the source, a few of them in a cut; on another backbone two heads."""
+    every = ON_BACKBONE if options.backbone else ROWS
+    return tuple(row for row in every if row.key in CUT_ROWS) if options.fast and not options.backbone else every
 
 
 def train_rows(
@@ -134,15 +143,21 @@ def record(
         report.not_run("resnet50", f"32 units on ResNet-50: {SCORE}", "weights absent: give --backbone resnet50")
 
 
-def judge(report: StudyReport, found: zoo.Comparison) -> None:
-    """What the source lets expect: the order, and what is worth little."""
-    over = {row.name: gap(found, "backbone only", row.name) for row in ROWS if row.phases == (("head", 1.0),)}
+def judge(report: StudyReport, found: zoo.Comparison, rows: tuple[Row, ...]) -> None:
+    """The order that the source lets expect."""
+    over = {row.name: gap(found, "backbone only", row.name) for row in rows if row.phases == (("head", 1.0),)}
     nearest, added = min(over, key=lambda name: over[name].mean), gap(found, "all layers", "backbone only")
     record_interval(report, "backbone_over_heads", f"backbone only minus {nearest}, points", over[nearest])
     is_far = all(difference.low > 0 for difference in over.values())
     report.claim("heads_below_backbone", "every head only is below backbone only, intervals above 0", is_far)
     record_interval(report, "all_over_backbone", "all layers minus backbone only, points", added)
     report.claim("backbone_below_all", "backbone only is below all layers in the mean", added.mean > 0)
+
+
+def judge_additions(report: StudyReport, found: zoo.Comparison) -> None:
+    """What the source lets expect to be worth little, and what else can be added; of all rows."""
+    more = f"{gap(found, 'head', 'head, 1 epoch')}, and a wider head {gap(found, 'wide head with L2', 'head')}"
+    report.answer("What helps on the same features?", f"More epochs add {more}.")
     for key, a, b in WORTH:
         worth = gap(found, a, b)
         record_interval(report, key, f"{a} minus {b}, points", worth)
@@ -155,6 +170,15 @@ def judge(report: StudyReport, found: zoo.Comparison) -> None:
         report.explain(
             f"{key}_size", f"the 95 % interval of the seeds, {worth.low:+.2f} to {worth.high:+.2f}, {reaches}"
         )
+        told = "are" if max(abs(worth.low), abs(worth.high)) < SMALL else "are not"
+        text = f"{worth}, {worth.verdict}. More than {SMALL} points either way {told} ruled out."
+        report.answer(f"What is {'L2' if key == 'l2' else key} worth?", text)
+    phases = gap(found, "head, then all layers", "all layers")
+    report.answer(
+        "Does it help to train the head first, and then all layers at a tenth of the rate?",
+        f"Against all layers from the beginning: {phases}, {phases.verdict}. Of its twice as many epochs the first half costs next to "
+        "nothing, because what is frozen is computed once.",
+    )
 
 
 def look(
@@ -181,28 +205,15 @@ def look(
 def answer(report: StudyReport, found: zoo.Comparison, runs: Runs) -> None:
     """Answers the questions from the numbers."""
     mean, learn = found.groups.set_index("group")["mean"], {n: r[0].phases[-1]["trainable"] for n, r in runs.items()}
-    longer, whole = gap(found, "head", "head, 1 epoch"), gap(found, "all layers", "head")
+    whole, backbone = gap(found, "all layers", "head"), gap(found, "all layers", "backbone only")
     report.answer(
         "Is a new head alone enough?",
         f"All layers against the head: {whole}, {whole.verdict}. The head's {learn['head']:,} weights can only mix features that were "
-        f"made for other classes ({mean['head']:.1f} %), where {learn['all layers']:,} weights can change them ({mean['all layers']:.1f} %). "
-        f"On the same features more epochs add {longer}, and a wider head {gap(found, 'wide head with L2', 'head')}.",
+        f"made for other classes ({mean['head']:.1f} %), where {learn['all layers']:,} weights can change them ({mean['all layers']:.1f} %).",
     )
-    backbone = gap(found, "all layers", "backbone only")
     report.answer(
         "Why can the backbone learn under a head that keeps its random weights?",
         f"The head is {learn['all layers'] - learn['backbone only']:,} of {learn['all layers']:,} weights. Its random directions differ from "
         f"class to class, and the layers below can turn their features into them: {mean['backbone only']:.1f} %. "
         f"That the head learns too brings {backbone}, {backbone.verdict}.",
-    )
-    for key, a, b in WORTH:
-        worth = gap(found, a, b)
-        told = "are" if max(abs(worth.low), abs(worth.high)) < SMALL else "are not"
-        text = f"{worth}, {worth.verdict}. More than {SMALL} points either way {told} ruled out."
-        report.answer(f"What is {'L2' if key == 'l2' else key} worth?", text)
-    phases = gap(found, "head, then all layers", "all layers")
-    report.answer(
-        "Does it help to train the head first, and then all layers at a tenth of the rate?",
-        f"Against all layers from the beginning: {phases}, {phases.verdict}. Of its twice as many epochs the first half costs next to "
-        "nothing, because what is frozen is computed once.",
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 from studies.options import StudyOptions
+from studies.seeds import fit_groups
 
 import tuning
 import zoo
@@ -65,7 +66,8 @@ def run(options: StudyOptions, report: StudyReport) -> None:
         "winner": (result.best_options, dataclasses.replace(result.best_recipe, epochs=length.epochs)),
         "reference": (REFERENCE_OPTIONS, length),
     }
-    curves, scores = train_groups(data, groups, range(options.seed, options.seed + seeds), verbose=not options.fast)
+    every = range(options.seed, options.seed + seeds)
+    curves, scores = fit_groups("mlp", data, groups, every, verbose=not options.fast)
     report.settings.update(dataset=name, images=limit, held_out=HELD_OUT, values=VALUES, trials=trials)
     report.settings.update(search=recipe.as_config(), reference=[REFERENCE_OPTIONS, length.as_config()], seeds=seeds)
     state_scores(report, result, scores)
@@ -80,28 +82,6 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     report.table("Winner and reference by seed", scores)
     answer_choice(report, result, part)
     answer_reference(report, result, scores, data)
-
-
-def train_groups(
-    data: zoo.DataSplits,
-    groups: dict[str, tuple[dict[str, Any], zoo.Recipe]],
-    seeds: range,
-    *,
-    verbose: bool,
-) -> tuple[dict[str, list[pd.DataFrame]], pd.DataFrame]:
-    """Trains each group's options and recipe with every seed: histories, and one row a group and seed."""
-    histories: dict[str, list[pd.DataFrame]] = {name: [] for name in groups}
-    rows = []
-    for name, (options, recipe) in groups.items():
-        for seed in seeds:
-            model = zoo.build("mlp", data.input_shape, data.num_classes, seed=seed, **options)
-            done = zoo.train(model, data, dataclasses.replace(recipe, seed=seed), verbose=verbose)
-            assert data.test is not None
-            test = zoo.evaluate(model, data.test).accuracy
-            histories[name].append(done.history)
-            accuracy = {"val_accuracy": done.metrics["val_accuracy"], "test_accuracy": test}
-            rows.append({"model": name, "seed": seed, "parameters": model.count_params(), **accuracy})
-    return histories, pd.DataFrame(rows)
 
 
 def tried(result: tuning.SearchResult, data: zoo.DataSplits) -> pd.DataFrame:
@@ -131,7 +111,7 @@ def tried(result: tuning.SearchResult, data: zoo.DataSplits) -> pd.DataFrame:
 def state_scores(report: StudyReport, result: tuning.SearchResult, scores: pd.DataFrame) -> None:
     """Expected beside measured, means over the seeds."""
     columns = ("val_accuracy", "test_accuracy", "parameters")
-    means = {column: scores.groupby("model")[column].mean() for column in columns}
+    means = {column: scores.groupby("group")[column].mean() for column in columns}
     winner, reference = ({column: float(means[column][name]) for column in columns} for name in ("winner", "reference"))
     report.expect_at_least("winner_accuracy", "winner: validation accuracy", winner["val_accuracy"], 0.97)
     report.expect("reference_accuracy", "reference: validation accuracy", reference["val_accuracy"], 0.978, 0.002)
@@ -171,11 +151,11 @@ def answer_reference(
     report: StudyReport, result: tuning.SearchResult, scores: pd.DataFrame, data: zoo.DataSplits
 ) -> None:
     """Whether the search was worth it."""
-    found = zoo.compare(scores, groups="model", units="seed", score="val_accuracy")
+    found = zoo.compare(scores, groups="group", units="seed", score="val_accuracy")
     report.figure(
         "comparison", found.figure(), "Validation accuracy at full length: each seed, mean and 95 % interval."
     )
-    means = scores.groupby("model")["val_accuracy"].mean()
+    means = scores.groupby("group")["val_accuracy"].mean()
     sentences = " ".join(found.sentences()[:-1])  # neither was chosen on these images
     scored_on = len(data.validation or ())
     low, high = wilson_interval(round(means["winner"] * scored_on), scored_on)

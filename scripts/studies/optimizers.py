@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 from studies import tuned_cnn
 from studies.options import StudyOptions
+from studies.seeds import fit_groups
 
 import tuning
 import zoo
@@ -47,7 +48,7 @@ def run(options: StudyOptions, report: StudyReport) -> None:
         result = search(data, {**tuned_cnn.fixed(chosen), **axes}, of_optimizer, verbose=not options.fast)
         tuned[name] = (result.best_options, result.best_recipe)
         trials.append(result.table[[*axes, "score"]].assign(optimizer=name))
-    histories, table = tuned_cnn.fit_groups(data, tuned, seeds, verbose=not options.fast)
+    histories, table = fit_groups("cnn", data, tuned, seeds, verbose=not options.fast)
     found = zoo.compare(table, groups="group", units="seed", score="test_accuracy")
     measures = {"loss": "training cost", "val_accuracy": "validation accuracy"}
     what = f"each optimizer at its best rate: mean of {len(seeds)} seeds, and from the least to the largest."

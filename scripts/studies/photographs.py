@@ -10,6 +10,7 @@ Source:   Donahue et al. (2014), DeCAF: features of a network trained for other 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,8 @@ from zoo.data.folds import stratified_folds
 from zoo.evaluation.paired_models import mcnemar
 from zoo.reporting.study import StudyReport
 
-SIZE, FOLDS = 32, 5
+FULL: dict[str, Any] = {"folds": 5, "limit": None, "image_size": 32}
+CUT: dict[str, Any] = {"folds": 2, "limit": 100, "image_size": None}
 HEAD = zoo.Recipe(trainable="head", epochs=30, batch_size=32, learning_rate=0.003)
 FINE = zoo.Recipe(trainable="all", epochs=5, batch_size=32, learning_rate=1e-4, augment="flip")
 PIXELS = zoo.Recipe(epochs=60, batch_size=32, patience=10)
@@ -29,10 +31,9 @@ NAMES = ("MLP on pixels", "new head", "fine-tuned")
 
 def run(options: StudyOptions, report: StudyReport) -> None:
     """Trains three models in each of five folds; the test split is never touched."""
-    folds = 2 if options.fast else FOLDS
-    name = options.dataset_or(str(local_folder("dogs_vs_cats") or "cats_vs_dogs"))
-    size, limit = (None, 200) if options.fast else (SIZE, None)
-    data = zoo.load_dataset(name, seed=options.seed, limit=limit, image_size=size)
+    size = CUT if options.fast else FULL
+    name, folds = options.dataset_or(str(local_folder("dogs_vs_cats") or "cats_vs_dogs")), size["folds"]
+    data = zoo.load_dataset(name, seed=options.seed, limit=size["limit"], image_size=size["image_size"])
     report.settings.update({"dataset": name, "folds": folds, "recipes": [r.as_config() for r in (PIXELS, HEAD, FINE)]})
     parts = stratified_folds(data, folds, seed=options.seed)
     correct = [correct_in_fold(part, options) for part in parts]
@@ -55,8 +56,9 @@ def correct_in_fold(data: zoo.DataSplits, options: StudyOptions) -> dict[str, np
     """Name of a model -> which validation examples it has right."""
     assert data.validation is not None
     pixels = zoo.build("mlp", data.input_shape, data.num_classes, seed=options.seed)
-    weights = None if options.fast else "published"
-    photographs = zoo.build("transfer", data.input_shape, data.num_classes, seed=options.seed, weights=weights)
+    shape, few = (*data.input_shape[:2], 3), {"num_stages": 1, "filters": 4, "units": 8}
+    start = {"backbone": zoo.build("cnn", shape, data.num_classes, seed=options.seed, **few)} if options.fast else {}
+    photographs = zoo.build("transfer", data.input_shape, data.num_classes, seed=options.seed, **start)
     found = {}
     steps = ((pixels, PIXELS), (photographs, HEAD), (photographs, FINE))  # fine-tuning goes on from the head
     for name, (model, recipe) in zip(NAMES, steps, strict=True):

@@ -35,25 +35,37 @@ from zoo.training.curves import finish_axes
 METHODS = ("grid", "random", "halving", "hyperband", "bayesian", "genetic", "swarm")
 EARLY, LATE = 0.05, 0.2  # of the cost of the recorded grid
 LIVE_BUDGET, AIM = 0.25, "val_accuracy"
+FEW = 5  # so few seeds have no band: it would reach over all the others
 Values = dict[str, list[Any]]
 Trials = dict[str, list[pd.DataFrame]]  # method -> a table a seed, with `spent` and `regret`
 RATES = [3e-4, 1e-3, 3e-3, 0.01, 0.05]
 LIVE_VALUES: Values = {"units": [16, 64], "learning_rate": RATES, "l2": [1e-6, 1e-5, 1e-4, 1e-3]}
+COUNTS = ("replays", "searches", "descents", "steps")
+FULL: dict[str, Any] = {"replays": 40, "searches": 3, "descents": 20, "steps": 500, "budgets": [EARLY, LATE]}
+FULL |= {"live": METHODS, "values": LIVE_VALUES, "epochs": 9, "limit": None}
+CUT: dict[str, Any] = {"replays": 2, "searches": 1, "descents": 1, "steps": 50, "budgets": [0.02, EARLY]}
+CUT |= {
+    "live": ("random", "halving"),
+    "values": {"units": [16], "learning_rate": RATES[1:], "l2": [1e-6]},
+    "epochs": 3,
+    "limit": 200,
+}
 
 
 def run(options: StudyOptions, report: StudyReport) -> None:
     """Replays a recorded grid, searches live, and descends on λ and η."""
-    replays, searches, descents, steps = (2, 1, 2, 100) if options.fast else (40, 3, 20, 500)
-    early, late = (0.02, EARLY) if options.fast else (EARLY, LATE)
-    values = LIVE_VALUES | {"units": [16], "l2": [1e-6, 1e-3]} if options.fast else LIVE_VALUES
-    recipe = zoo.Recipe(epochs=3 if options.fast else 9, batch_size=32, seed=options.seed)
-    seeds = range(options.seed, options.seed + replays)
+    extent = CUT if options.fast else FULL
+    (early, late), values = extent["budgets"], extent["values"]
+    recipe = zoo.Recipe(epochs=extent["epochs"], batch_size=32, seed=options.seed)
+    seeds, descents = (range(options.seed, options.seed + extent[name]) for name in ("replays", "descents"))
     report.settings.update(budgets=[early, late], live_budget=LIVE_BUDGET, values=values, recipe=recipe.as_config())
-    report.settings.update(replays=replays, searches=searches, descents=descents, steps=steps)
+    report.settings.update({name: extent[name] for name in COUNTS})
     methods, grid = installed(report), load_recorded()
     trials = {method: [replayed(method, grid, late, seed) for seed in seeds] for method in methods}
-    live_grid, live = search_live(["random", "halving"] if options.fast else methods, values, seeds[:searches], recipe)
-    caption = "How far the best cell so far is from the grid's best, both trained to the end: means, 95 % intervals."
+    data = zoo.load_dataset("digits", limit=extent["limit"], validation=0.3, seed=options.seed)
+    chosen = [method for method in methods if method in extent["live"]]
+    live_grid, live = search_live(data, chosen, values, seeds[: extent["searches"]], recipe)
+    caption = "How far the best cell so far is from the grid's best, both trained to the end: means, and where seeds are many 95 % intervals."
     panels = [("recorded grid, replayed", grid, trials, late), ("live", live_grid, live, LIVE_BUDGET)]
     report.figure("regret", draw(panels), caption)
     report_cost(report, grid, compare_regrets(trials, early * grid.cost), early, ("halving", "hyperband"))
@@ -61,8 +73,8 @@ def run(options: StudyOptions, report: StudyReport) -> None:
     report_reasons(report, grid, trials, early)
     report_live(report, live_grid, live, seeds)
     with threadpool_limits(1):  # two threads would wait for each other more than they compute
-        report_strength(report, range(options.seed, options.seed + descents), steps)
-        report_rates(report, range(options.seed, options.seed + descents), (1, 10, 100))
+        report_strength(report, descents, extent["steps"])
+        report_rates(report, descents, (1, 10, 100))
 
 
 def installed(report: StudyReport) -> list[str]:
@@ -88,9 +100,10 @@ def replayed(method: str, grid: RecordedGrid, budget: float, seed: int) -> pd.Da
     return replay(method, loops(method, grid, seed), budget=budget, seed=seed)
 
 
-def search_live(methods: list[str], values: Values, seeds: range, recipe: zoo.Recipe) -> tuple[RecordedGrid, Trials]:
+def search_live(
+    data: zoo.DataSplits, methods: list[str], values: Values, seeds: range, recipe: zoo.Recipe
+) -> tuple[RecordedGrid, Trials]:
     """Every cell trained once, which says what there is to find; and each method's searches, which train anew."""
-    data = zoo.load_dataset("digits", validation=0.3, seed=recipe.seed)
 
     def search(**how: Any) -> tuning.SearchResult:
         with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +133,8 @@ def draw(panels: Sequence[tuple[str, RecordedGrid, Trials, float]]) -> Figure:
         costs = np.arange(grid.max_epochs, budget * grid.cost + 1)
         for method, tables in trials.items():
             samples = np.stack([regret_at(table, costs) for table in tables])
-            draw_band(axes, costs, samples, label=method, colour=f"C{METHODS.index(method)}")
+            lines = samples if len(samples) > FEW else samples.mean(axis=0, keepdims=True)
+            draw_band(axes, costs, lines, label=method, colour=f"C{METHODS.index(method)}")
         axes.set_title(f"{title}: {len(grid.curves)} cells, {grid.max_epochs} epochs each, {len(samples)} seeds")
         finish_axes(axes, "epochs spent", "regret in validation accuracy")
         axes.set_yscale("symlog", linthresh=0.01)  # linear below one point, so that 0 has a place

@@ -31,7 +31,7 @@ from zoo.training.histories import plot_histories
 
 DEFAULTS = {"images": 2000, "validation": 1000, "epochs": 30, "patience": 5, "learning_rate": 0.01, "seeds": 3}
 DEFAULTS |= {"image_size": 64}
-CUT = {"images": 100, "validation": 50, "epochs": 1, "seeds": 2}
+CUT = {"images": 100, "validation": 50, "epochs": 1, "seeds": 1}
 RECIPE = zoo.Recipe(optimizer="sgd", momentum=0.9, batch_size=64)
 LONGER = 10  # times as many epochs for the last layer, which are cheap, so that it stops by itself
 LAST, THREE = "last layer", "with two convolutions"

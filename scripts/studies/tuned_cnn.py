@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from studies.options import StudyOptions
 
 import zoo
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 STAGES: dict[str, Any] = {"filters": 16, "num_stages": 2, "units": 64, "dtype": "mixed_bfloat16"}
-SMALL: dict[str, Any] = {"filters": 4, "num_stages": 1, "units": 8}  # of a cut, where TensorFlow's tracing is the work
+SMALL: dict[str, Any] = {"filters": 4, "num_stages": 1, "units": 8, "dropout": 0.0}  # of a cut: quick to trace
 WINNER: dict[str, Any] = {"dropout": 0.3, "l2": 1e-5, "learning_rate": 0.3, "schedule": "cosine"}  # of the grid
 RECIPE = zoo.Recipe(optimizer="sgd", batch_size=32, epochs=4)
 IMAGES, HELD_OUT = 15_000, 1 / 3  # 10,000 images to learn from, 5,000 to choose by
@@ -37,7 +36,8 @@ def winner(options: StudyOptions, *, epochs: int = RECIPE.epochs) -> tuple[dict[
     """The winner's options for `zoo.build("cnn", ...)`, and its recipe; in a cut one epoch of a smaller network."""
     chosen = {name: WINNER[name] for name in ("learning_rate", "schedule")}
     recipe = dataclasses.replace(RECIPE, seed=options.seed, epochs=1 if options.fast else epochs, **chosen)
-    return {**stages(options), **{name: WINNER[name] for name in ("dropout", "l2")}}, recipe
+    given = stages(options)
+    return given | {name: given.get(name, WINNER[name]) for name in ("dropout", "l2")}, recipe
 
 
 def fixed(options: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -64,24 +64,6 @@ def scored(data: zoo.DataSplits, model: keras.Model, group: str, seed: int) -> d
     """A row for `zoo.compare`: what was trained, its seed, its test accuracy."""
     assert data.test is not None
     return {"group": group, "seed": seed, "test_accuracy": zoo.evaluate(model, data.test).accuracy}
-
-
-def fit_groups(
-    data: zoo.DataSplits,
-    groups: Mapping[str, tuple[Mapping[str, Any], zoo.Recipe]],
-    seeds: Sequence[int],
-    *,
-    verbose: bool,
-) -> tuple[dict[str, list[pd.DataFrame]], pd.DataFrame]:
-    """Trains each group's options and recipe with all seeds: group -> histories, and one row a group and seed."""
-    histories: dict[str, list[pd.DataFrame]] = {name: [] for name in groups}
-    rows = []
-    for name, (options, recipe) in groups.items():
-        for seed in seeds:
-            run = fit(data, options, dataclasses.replace(recipe, seed=seed), verbose=verbose)
-            histories[name].append(run.history)
-            rows.append(scored(data, run.model, name, seed))
-    return histories, pd.DataFrame(rows)
 
 
 def difference(found: zoo.Comparison, a: str, b: str) -> tuple[str, float, float, float]:

@@ -1,4 +1,4 @@
-"""Every study runs with --fast, and what it says agrees with a referee."""
+"""The runner; the studies of linear models and of depth run with --fast, the others in `test_studies_networks.py`."""
 
 import importlib
 import json
@@ -41,9 +41,13 @@ def test_the_header_says_question_command_runtime_and_expectation(name):
         assert f"\n{word}" in text
 
 
-@pytest.mark.parametrize("name", study.STUDIES)
-def test_every_study_runs_fast(run, name):
-    result, folder = run(name, "--fast")
+NETWORKS = study.STUDIES[study.STUDIES.index("cnn_grid_search") :]  # two files, so that two workers share the time
+
+
+def check_fast(name, output):
+    assert study.main(["run", name, "--fast", "--output", str(output)]) == 0
+    folder = output / f"{name}-cut"
+    result = json.loads((folder / "result.json").read_text())
     assert result["numbers"]
     assert all(entry["verdict"] in (None, "met", "not run") for entry in result["numbers"].values()), result["numbers"]
     assert any(entry["measured"] is not None for entry in result["numbers"].values())
@@ -52,6 +56,11 @@ def test_every_study_runs_fast(run, name):
     assert (folder / "index.html").exists()
     assert list(folder.glob("*.png"))
     assert (result["full"], result["seconds"] > 0) == (False, True)
+
+
+@pytest.mark.parametrize("name", [name for name in study.STUDIES if name not in NETWORKS])
+def test_every_study_before_the_networks_runs_fast(name, tmp_path):
+    check_fast(name, tmp_path)
 
 
 QUICK = ("momentum", "universal_approximation")
@@ -105,6 +114,12 @@ def test_the_index_and_the_document_hold_what_was_measured(tmp_path, capsys, mon
     page = (output / "index.html").read_text(encoding="utf-8")
     assert 'href="momentum/index.html"' in page
     assert "1 of 2 studies have been run" in page
+    assert "earlier version" not in text
+    monkeypatch.setattr(study, "_source", lambda name: "0" * 64)  # as after a change of its file
+    assert study.main(["document", "--output", str(output), "--to", str(to)]) == 0
+    text = to.read_text(encoding="utf-8")
+    assert "| [momentum](#momentum) ¹ | " in text
+    assert text.count("easured with an earlier version of the study.") == 2  # below the table, and at the study
 
 
 def test_a_cut_does_not_replace_a_full_result(tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ from PIL import Image
 from studies.options import StudyOptions
 
 import zoo
+from zoo.models.published import PublishedModel
+from zoo.reporting.study import StudyReport
 
 alexnet_inside = importlib.import_module("studies.alexnet_inside")
 dogs_vs_cats = importlib.import_module("studies.dogs_vs_cats")
@@ -43,12 +45,49 @@ def test_fooling_of_a_linear_model_is_its_margin_by_hand(linear):
     assert fooling.gradient_spread(model, found) == pytest.approx([spread] * 60, rel=1e-5)
 
 
+def test_absent_weights_are_said_and_a_network_is_trained_in_their_place(monkeypatch, digits):
+    build, report = zoo.build, StudyReport("fooling", "?", "study.py", {}, 0)
+
+    def without_weights(name, *args, weights=None, **options):
+        if weights is not None:
+            raise zoo.WeightsError("not on this machine")
+        return build(name, *args, **options)
+
+    monkeypatch.setattr(zoo, "build", without_weights)
+    monkeypatch.setattr(zoo, "train", lambda *_, **__: None)
+    model, origin = fooling.known_model("cifar10", digits, StudyOptions(fast=True), report)
+    assert (model.name, origin) == ("cnn", "cnn, 5 epochs")
+    assert report.findings["published"].verdict == "not run"
+    assert "not on this machine" in report.findings["published"].why
+
+
 def test_relative_changes_and_colours_of_filters_by_hand():
     stack = np.array([[3.0, 4.0], [3.0, 4.0], [6.0, 8.0], [0.0, 8.0]])
     assert alexnet_inside.relative_changes(stack) == pytest.approx([0, 1, 1])  # 0, (3, 4) / 5, (-3, 4) / 5
     pattern = np.arange(9.0).reshape(3, 3)
     grey, opponent = np.stack([pattern] * 3, axis=-1), np.stack([pattern, pattern, -pattern], axis=-1)
     assert alexnet_inside.colours_alike(np.stack([grey, 2 * grey + 5, opponent])) == pytest.approx([1, 1, -1 / 3])
+
+
+def test_a_network_is_asked_for_classes_and_for_the_noise_that_changes_them(tmp_path):
+    """The first class is the largest score by NumPy; a square image is the same cropped and padded."""
+    image = np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "square.png")
+    model, names, report = (
+        zoo.build("softmax", (8, 8, 3), 6),
+        list("abcdef"),
+        StudyReport("asked", "?", "study.py", {}, 0),
+    )
+    network = PublishedModel(model, 8, names)
+    alexnet_inside.ask(report, network, [tmp_path / "square.png"], 4, seed=0)
+    report.write(tmp_path / "out")
+    kernel, bias = model.get_weights()
+    order = np.argsort((image / 255).ravel() @ kernel + bias)[::-1][:5]
+    table = pd.read_csv(tmp_path / "out" / "top-classes-by-softmax.csv")
+    for fit in ("crop", "pad"):
+        assert table.loc[table["fit"] == fit, "class"].tolist() == [names[k] for k in order]
+    assert report.findings["same_padded"].measured == 1
+    assert report.findings["median_noise"].measured > 0
 
 
 @pytest.fixture(scope="module")

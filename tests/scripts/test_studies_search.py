@@ -12,6 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from studies.options import StudyOptions
 
 import zoo
+from tuning.regret import regret_at
+from tuning.replay import load_recorded
 from zoo import reference
 from zoo.reporting.study import StudyReport
 
@@ -85,6 +87,18 @@ def test_a_method_beats_another_only_beyond_chance():
     assert beats(found, "a", "b")
     assert not beats(found, "b", "a")
     assert not beats(found, "a", "c")
+
+
+def test_few_seeds_have_lines_and_no_bands():
+    searches, grid = study("search_methods"), load_recorded()
+    trials = [searches.replayed("random", grid, 0.02, seed) for seed in range(12)]
+    panels = [("title", grid, {"random": trials[:count]}, 0.02) for count in (3, 12)]
+    few, many = searches.draw(panels).axes
+    assert not any(len(band.get_paths()) for band in few.collections)
+    assert any(len(band.get_paths()) for band in many.collections)
+    costs = few.get_lines()[0].get_xdata()
+    by_hand = np.mean([regret_at(table, costs) for table in trials[:3]], axis=0)
+    np.testing.assert_allclose(few.get_lines()[0].get_ydata(), by_hand)
 
 
 def test_features_of_a_backbone_without_weights_are_said_to_be_random(report, monkeypatch):

@@ -104,15 +104,37 @@ def test_a_wrong_setting_is_one_line_before_anything_is_trained(name, given, tol
     assert not (tmp_path / "five_classes").exists()
 
 
-def test_heads_on_a_named_backbone(tmp_path):
+def test_heads_on_a_named_backbone(tmp_path, monkeypatch):
+    named = five_classes.starting_point(StudyOptions(fast=True, backbone="resnet20"), report())
+    assert named is not None
+    assert (named["backbone"], named["weights"]) == ("resnet20", None)  # random in a cut
+    small = zoo.build("cnn", (8, 8, 3), 10, filters=4, num_stages=1, units=16)  # quick to trace
+    monkeypatch.setattr(five_classes, "starting_point", lambda *_, **__: {"backbone": small})
     arguments = ["--fast", "--backbone", "resnet20", "--set", "units=5", "--output", str(tmp_path)]
     assert study.main(["run", "fine_tuning", *arguments]) == 0
     result = json.loads((tmp_path / "fine_tuning-cut" / "result.json").read_text())
     assert {"accuracy_plain_head", "accuracy_hidden_head"} <= set(result["numbers"])
     rows = pd.read_csv(tmp_path / "fine_tuning-cut" / "rows.csv")
     learn = rows["weights that learn"]
-    assert list(learn) == [64 * 10 + 10, 64 * 5 + 5 + 5 * 10 + 10]
+    assert list(learn) == [16 * 10 + 10, 16 * 5 + 5 + 5 * 10 + 10]
     assert (tmp_path / "fine_tuning-cut" / "report.html").exists()
+
+
+def test_additions_are_judged_by_the_gaps_of_their_rows():
+    scores = {row.name: [80.0 + k, 82.0 + k] for k, row in enumerate(fine_tuning.ROWS)}
+    scores["head with L2"] = [81.1, 83.1]  # 0.1 above the head, which has 81 and 83
+    table = pd.DataFrame(scores).rename_axis("seed").reset_index().melt("seed", var_name="row", value_name="score")
+    filled = StudyReport("transfer", "How?", "study.py", {}, 0)
+    fine_tuning.judge_additions(filled, zoo.compare(table, groups="row", units="seed"))
+    found = filled.findings
+    assert (found["l2_size"].measured, found["l2_size"].verdict) == (pytest.approx(0.1), "met")
+    assert (found["dropout_size"].measured, found["dropout_size"].verdict) == (pytest.approx(3), "not met")
+
+
+def test_a_cut_has_a_few_rows_and_a_backbone_of_its_own_two_heads():
+    assert fine_tuning.chosen_rows(StudyOptions()) == fine_tuning.ROWS
+    assert [row.key for row in fine_tuning.chosen_rows(StudyOptions(fast=True))] == ["head", "all", "backbone"]
+    assert fine_tuning.chosen_rows(StudyOptions(fast=True, backbone="resnet20")) == fine_tuning.ON_BACKBONE
 
 
 def test_two_phases_are_the_head_and_then_all_at_a_tenth():

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ class StudyResult:
         name: its short name.
         folder: where it lies.
         result: the content of `result.json`; empty when the study was not run.
+        is_earlier: whether other code of the study has written it than there is now.
     """
 
     name: str
     folder: Path
     result: dict[str, Any]
+    is_earlier: bool = False
 
     @property
     def judged(self) -> dict[str, dict[str, Any]]:
@@ -112,13 +114,21 @@ def write_index(directory: str | os.PathLike[str], names: Sequence[str]) -> Path
     return write_text(Path(directory) / "index.html", render_template("studies.html", context))
 
 
-def write_document(file: str | os.PathLike[str], directory: str | os.PathLike[str], names: Sequence[str]) -> Path:
+def write_document(
+    file: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
+    names: Sequence[str],
+    *,
+    sources: Mapping[str, str] | None = None,
+) -> Path:
     """Writes results as Markdown, and the first figure of each study into a folder of the file's name beside it.
 
     Args:
         file: the Markdown file, e.g. `docs/studies.md`.
         directory: where the studies have been written.
         names: the studies, in the order of the document.
+        sources: name -> the hash of the study's code now. A result that has another one is marked as measured with an earlier
+            version. Without them no result is marked.
 
     Returns:
         The path of the file.
@@ -129,6 +139,9 @@ def write_document(file: str | os.PathLike[str], directory: str | os.PathLike[st
     file = Path(file)
     results = read_results(directory, names)
     results = [r if r.result.get("full", True) else dataclasses.replace(r, result={}) for r in results]
+    if sources is not None:
+        earlier = [bool(r.result) and r.result.get("source") != sources.get(r.name) for r in results]
+        results = [dataclasses.replace(r, is_earlier=e) for r, e in zip(results, earlier, strict=True)]
     done = [r for r in results if r.result]
     if not done:
         raise UsageError(f"{directory} holds no full result of a study; run studies first, without --fast")
@@ -140,6 +153,7 @@ def write_document(file: str | os.PathLike[str], directory: str | os.PathLike[st
     return write_text(file, "\n\n".join(parts) + "\n")
 
 
+_EARLIER = "Measured with an earlier version of the study."
 _HEAD = """# The studies
 
 Written by `scripts/study.py document` from the `result.json` of each study; `make studies` runs them all. A number is **met** when it
@@ -152,9 +166,8 @@ def _overview(results: list[StudyResult]) -> str:
     for found in results:
         counts = found.counts
         if found.result:
-            rows.append(
-                f"| [{found.name}](#{found.name}) | {counts[MET]} | {counts[NOT_MET]} | {counts[NOT_RUN]} | {found.seconds} |"
-            )
+            name = f"[{found.name}](#{found.name}){' ¹' if found.is_earlier else ''}"
+            rows.append(f"| {name} | {counts[MET]} | {counts[NOT_MET]} | {counts[NOT_RUN]} | {found.seconds} |")
         else:
             rows.append(f"| {found.name} | not run here | | | |")
     machines = sorted({f"{found.result.get('cores')} CPU cores" for found in results if found.result})
@@ -163,11 +176,14 @@ def _overview(results: list[StudyResult]) -> str:
     measured = (
         f"Measured with {named}, on {' and '.join(machines)}. Times are wall time, whatever else the machine did."
     )
-    return "\n".join([*rows, "", measured])
+    notes = [f"¹ {_EARLIER}", ""] if any(found.is_earlier for found in results) else []
+    return "\n".join([*rows, "", *notes, measured])
 
 
 def _section(found: StudyResult, file: Path) -> str:
     parts = [f"## {found.name}", found.result["question"], f"`{found.result['command']}`"]
+    if found.is_earlier:
+        parts.append(f"*{_EARLIER}*")
     if found.picture:
         caption = _plain(found.picture[1])
         parts.append(f"![{caption}]({file.stem}/{found.name}.png)\n\n*{caption}*")
