@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,39 @@ def blobs() -> zoo.DataSplits:
 @pytest.fixture(scope="session")
 def digits() -> zoo.DataSplits:
     return zoo.load_dataset("digits", limit=200, validation=0.3)
+
+
+@pytest.fixture(scope="module")
+def traced_once() -> Iterator[None]:
+    """All runners of a file share their models, as the trials of one search do: each structure is traced once.
+
+    What a program trained before changes nothing; `test_a_model_is_traced_once_a_structure` compares with a fresh one.
+    """
+    from tuning.space_runs import SpaceRunner
+
+    kept: dict[tuple[Any, ...], Any] = {}
+    make = SpaceRunner.__init__
+
+    def make_sharing(runner: SpaceRunner, setting: Any, **options: Any) -> None:
+        make(runner, setting, **options)
+        if setting.data.train.store is not None:
+            runner._programs = kept.setdefault(_kind_of(setting), runner._programs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SpaceRunner, "__init__", make_sharing)
+        patch.setattr(SpaceRunner, "close", lambda _: None)
+        yield
+    for programs in kept.values():
+        programs.close()
+
+
+def _kind_of(setting: Any) -> tuple[Any, ...]:
+    """What programs of a setting know besides a structure: the builder, and the examples."""
+    space, splits = setting.hypermodel, (setting.data.train, setting.data.validation)
+    stores = [hashlib.sha256(split.store.array.tobytes()).hexdigest() for split in splits if split]
+    scalings = [repr(split.scaling) for split in splits if split]
+    copied = setting.folds if len({split.store for split in splits if split}) > 1 else None  # folds have one store
+    return type(space), space.model_name, space.input_shape, space.num_classes, *stores, *scalings, copied
 
 
 class FakeExecutor:

@@ -13,16 +13,20 @@ import tuning
 import zoo
 from tuning.discovery import as_hypermodel, describe, discover
 from tuning.parameters import Range
+from tuning.reuse import Programs
 from tuning.task import Setting, TrialTask, is_kept, model_path, state_path
 from tuning.trial import TrialRunner
 from zoo.errors import SaveError, UsageError
 from zoo.storage import sha256_of_file
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 def small_model(hp):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
     rate = hp.Float("rate", 0.01, 0.1)
-    model.compile(keras.optimizers.SGD(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    optimizer = keras.optimizers.SGD(rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
     return model
 
 
@@ -55,18 +59,11 @@ def run_trial(setting, task, on_progress=None, *, runner=None):
     return outcome
 
 
-def test_a_trial_is_a_function_of_its_values(digits, tmp_path):
-    space = tuning.space("mlp", digits.input_shape, digits.num_classes, values={"dropout": [0.5], "units": [16]})
-    setting = setting_for(space, digits)
-    outcomes = []
-    for disturbance in (1, 2):
-        random.seed(disturbance)
-        np.random.seed(disturbance)
-        keras.utils.set_random_seed(disturbance)
-        outcomes.append(run_trial(setting, task_for(setting, epochs=1)))
-    assert outcomes[0].metrics == outcomes[1].metrics
-    assert outcomes[0].epochs == 1
-    assert outcomes[0].status == "completed"
+def fresh_runner(setting):
+    """A runner with models of its own, as in a new process."""
+    runner = TrialRunner(setting)
+    runner._runner._programs = Programs(setting.hypermodel)
+    return runner
 
 
 def test_our_space_takes_epochs_and_saves_what_is_better(blobs, tmp_path):
@@ -88,12 +85,12 @@ MLP = {
     "l1": [0.0, 1e-4],
     "learning_rate": (1e-3, 0.1),
 }
+SGD = zoo.Recipe(optimizer="sgd", momentum=0.9, epochs=3, batch_size=32)
 RATES = {"dropout": 0.3, "l2": 0.01, "l1": 1e-4, "learning_rate": 0.02}
 
 
-def mlp_setting(data, recipe=None, **changes):
-    recipe = recipe or zoo.Recipe(optimizer="sgd", momentum=0.9, epochs=3, batch_size=32)
-    space = tuning.space("mlp", data.input_shape, data.num_classes, values=MLP, recipe=recipe)
+def mlp_setting(data, recipe=SGD, *, values=MLP, **changes):
+    space = tuning.space("mlp", data.input_shape, data.num_classes, values=values, recipe=recipe)
     return dataclasses.replace(setting_for(space, data), recipe=recipe, **changes)
 
 
@@ -108,74 +105,85 @@ def without_time(outcome):
     return dataclasses.replace(outcome, seconds=0.0, runs=runs)
 
 
+def disturb(seed):
+    random.seed(seed)
+    np.random.seed(seed)
+    keras.utils.set_random_seed(seed)
+
+
 def test_a_model_is_traced_once_a_structure(digits, stacked):
+    """And a trial is a function of its values alone, not of what ran before or of any random state."""
     setting = mlp_setting(digits, stacked=stacked)
-    runner = TrialRunner(setting)
-    changes = [{}, {"units": 12}, {"dropout": 0.1}, {"l2": 0.0}, {"l1": 0.0, "units": 12}, {"learning_rate": 0.1}, {}]
+    runner = fresh_runner(setting)
+    changes = [{}, {"dropout": 0.0}, {"dropout": 0.1}, {"l2": 0.0}, {"l1": 0.0}, {"learning_rate": 0.1}, {}]
+    disturb(1)
     outcomes = [
         run_trial(setting, task_for(setting, i, values={**RATES, **change}), runner=runner)
         for i, change in enumerate(changes)
     ]
-    assert (runner.traces, runner.signatures) == (2, 2)
+    assert (runner.traces, runner.signatures) == (2, 2)  # without dropout nothing is computed for it
     assert without_time(outcomes[0]) == without_time(outcomes[-1])
-    other = TrialRunner(setting)  # as if it had been the first, or after others: here each has another place
-    for i in (2, 4, 1):
+    disturb(2)
+    other = TrialRunner(setting)  # the first of its models, or after those of other tests: each has another place
+    for i in (2, 5, 4):
         again = run_trial(setting, task_for(setting, i, values={**RATES, **changes[i]}), runner=other)
         assert without_time(again) == without_time(outcomes[i])
     assert len({outcome.metrics["val_loss"] for outcome in outcomes}) == len(changes) - 1
-    run_trial(setting, task_for(setting, values={**RATES, "dropout": 0.0}), runner=runner)  # nothing is computed for it
-    assert (runner.traces, runner.signatures) == (3, 3)
 
 
-def test_a_trial_equals_plain_training(digits, stacked):
-    setting = mlp_setting(digits, stacked=stacked)
-    outcome = run_trial(setting, task_for(setting, values={"units": 12, **RATES}))
-    options = {"num_layers": 1, "units": 12, **{name: RATES[name] for name in ("dropout", "l1", "l2")}}
+def test_a_trial_equals_plain_training(digits):
+    setting = mlp_setting(digits)
+    options = {"num_layers": 1, "units": 8, **{name: RATES[name] for name in ("dropout", "l1", "l2")}}
     recipe = dataclasses.replace(setting.recipe, learning_rate=RATES["learning_rate"])
     run = zoo.train(zoo.build("mlp", digits.input_shape, 10, **options), digits, recipe, verbose=False)
-    assert {**outcome.metrics, "epochs": outcome.epochs} == pytest.approx(run.metrics, abs=1e-6)
+    for stacked in (False, True):
+        outcome = run_trial(dataclasses.replace(setting, stacked=stacked), task_for(setting, values=RATES))
+        assert {**outcome.metrics, "epochs": outcome.epochs} == pytest.approx(run.metrics, abs=1e-6)
 
 
-def test_structures_are_bounded(digits, monkeypatch, stacked):
+def test_structures_are_bounded(digits, monkeypatch):
     monkeypatch.setattr("tuning.reuse._MOST", 1)
-    setting = mlp_setting(digits, stacked=stacked)
-    runner = TrialRunner(setting)
+    setting = mlp_setting(digits, stacked=False)
+    runner = fresh_runner(setting)
     for units in (8, 12, 8):
-        run_trial(setting, task_for(setting, values={"units": units, **RATES}), runner=runner)
+        run_trial(setting, task_for(setting, values={"units": units, **RATES}, epochs=1), runner=runner)
     assert (runner.traces, runner.signatures) == (3, 2)
 
 
 @pytest.mark.parametrize(
-    "recipe",
+    ("recipe", "values", "epochs"),
     [
-        zoo.Recipe(optimizer="sgd", momentum=0.9, batch_size=32),
-        zoo.Recipe(optimizer="adam", batch_size=32, schedule="cosine"),
-        zoo.Recipe(optimizer="adam", batch_size=32, patience=1, learning_rate=0.01),
+        (zoo.Recipe(optimizer="adam", batch_size=32, schedule="cosine"), RATES, 6),
+        (dataclasses.replace(SGD, patience=1), {**RATES, "learning_rate": 0.1, "l2": 0.1}, 4),
     ],
-    ids=["sgd", "schedule", "patience"],
+    ids=["schedule", "patience"],
 )
-def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe, stacked):
-    """Other trials run in between, one of the same structure."""
-    setting = mlp_setting(digits, recipe, max_epochs=9, stacked=stacked)
+def test_paused_and_resumed_equals_uninterrupted(digits, tmp_path, recipe, values, epochs, stacked):
+    """Another trial of the same structure runs in between."""
+    setting = mlp_setting(digits, recipe, max_epochs=6, stacked=stacked)
     runner = TrialRunner(setting)
     whole = run_trial(
-        setting, task_for(setting, 0, folder=tmp_path, values=RATES, epochs=9, keep_models=1), runner=runner
+        setting, task_for(setting, 0, folder=tmp_path, values=values, epochs=6, keep_models=1), runner=runner
     )
-    pause = run_trial(setting, task_for(setting, 1, folder=tmp_path, values=RATES, epochs=3, pause=True), runner=runner)
-    assert pause.epochs <= 3
+    assert whole.epochs == epochs
+    pause = run_trial(
+        setting, task_for(setting, 1, folder=tmp_path, values=values, epochs=3, pause=True), runner=runner
+    )
+    assert pause.epochs == 3
     assert state_path(tmp_path, 1, 0).exists()
-    run_trial(setting, task_for(setting, 2, folder=tmp_path, values={**RATES, "dropout": 0.1}), runner=runner)
-    more = {"epochs": 9, "initial_epoch": 3, "parent": 1, "pause": True}
-    task = task_for(setting, 3, folder=tmp_path, values=RATES, keep_models=1, **more)
+    run_trial(setting, task_for(setting, 2, folder=tmp_path, values={**values, "dropout": 0.1}), runner=runner)
+    more = {"epochs": 6, "initial_epoch": 3, "parent": 1, "pause": True}
+    task = task_for(setting, 3, folder=tmp_path, values=values, keep_models=1, **more)
     resumed = run_trial(setting, task, runner=runner)
     assert resumed.metrics == whole.metrics
     assert resumed.epochs + pause.epochs == whole.epochs
-    both = pause.runs[0]["curve"]["val_loss"] + resumed.runs[0]["curve"].get("val_loss", [])
+    both = pause.runs[0]["curve"]["val_loss"] + resumed.runs[0]["curve"]["val_loss"]
     assert both == whole.runs[0]["curve"]["val_loss"]
     weights = [keras.saving.load_model(model_path(tmp_path, n)).get_weights() for n in (0, 3)]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    runner = TrialRunner(setting)  # in a new process, so to speak
+    if recipe.schedule is not None:
+        runner = fresh_runner(setting)
     elsewhere = run_trial(setting, dataclasses.replace(task, number=4), runner=runner)
     assert elsewhere.metrics == whole.metrics
     state_path(tmp_path, 1, 0).write_bytes(state_path(tmp_path, 1, 0).read_bytes()[:-100])
@@ -215,8 +223,11 @@ def test_a_trial_that_was_killed_goes_on(digits, tmp_path, monkeypatch, stacked)
 
 def test_folds_and_repeats(digits, stacked):
     setting = mlp_setting(digits, folds=3, repeats=2, stacked=stacked)
+    one = run_trial(dataclasses.replace(setting, repeats=1), task_for(setting, values=RATES))
     runner = TrialRunner(setting)
+    before = runner.traces, runner.signatures
     outcome = run_trial(setting, task_for(setting, values=RATES), runner=runner)
+    assert (runner.traces, runner.signatures) == before  # all folds and repeats are of one structure
     assert [(run["fold"], run["repeat"], run["seed"]) for run in outcome.runs] == [
         (0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1), (2, 0, 0), (2, 1, 1),
     ]  # fmt: skip
@@ -224,14 +235,12 @@ def test_folds_and_repeats(digits, stacked):
     assert len(set(scores)) > 1
     assert outcome.score == pytest.approx(np.mean(scores))
     assert outcome.epochs == 18
-    assert (runner.traces, runner.signatures) == (1, 1)
     assert outcome.model_sha256 is None
-    one = run_trial(mlp_setting(digits, folds=3, stacked=stacked), task_for(setting, values=RATES))
     assert [run["score"] for run in one.runs] == scores[::2]
 
 
 def test_a_run_that_diverges_ends_the_trial(digits, stacked):
-    setting = mlp_setting(digits, zoo.Recipe(optimizer="sgd", epochs=8, batch_size=32), repeats=3, stacked=stacked)
+    setting = mlp_setting(digits, dataclasses.replace(SGD, epochs=8), repeats=3, stacked=stacked)
     setting.hypermodel.parameters["learning_rate"] = Range(1.0, 1e30)
     outcome = run_trial(setting, task_for(setting, values={**RATES, "learning_rate": 1e20}))
     assert outcome.status == "failed"
@@ -241,10 +250,8 @@ def test_a_run_that_diverges_ends_the_trial(digits, stacked):
 
 
 def test_the_seed_may_be_a_value(digits, stacked):
-    values = {"seed": [0, 1, 5], "units": [8]}
-    space = tuning.space("mlp", digits.input_shape, 10, values=values, recipe=zoo.Recipe(epochs=1))
-    setting = setting_for(space, digits, repeats=2, stacked=stacked)
-    runs = [run_trial(setting, task_for(setting, values={"seed": seed})).runs for seed in (0, 1, 5)]
+    setting = mlp_setting(digits, values={**MLP, "seed": [0, 1, 5]}, repeats=2, stacked=stacked)
+    runs = [run_trial(setting, task_for(setting, values={**RATES, "seed": seed})).runs for seed in (0, 1, 5)]
     assert [[run["seed"] for run in two] for two in runs] == [[0, 1], [1, 2], [5, 6]]
     assert runs[0][1]["metrics"] == runs[1][0]["metrics"]
     assert runs[0][0]["metrics"] != runs[1][0]["metrics"]
@@ -266,21 +273,21 @@ def test_values_that_no_model_takes(digits, stacked):
     assert outcome.reason.startswith("UsageError: dropout must be at least 0 and below 1")
 
 
-def test_a_users_model_is_paused_with_its_optimizer(digits, tmp_path):
+def test_a_users_model_is_paused_with_its_optimizer(blobs, tmp_path):
     def build(hp):
         keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dropout(0.2)])
-        model.add(keras.layers.Dense(10, activation="softmax"))
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.2)])
+        model.add(keras.layers.Dense(3, activation="softmax"))
         hp.Float("rate", 0.01, 0.1)
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
         return model
 
-    setting = setting_for(build, digits)
-    whole = run_trial(setting, task_for(setting, 0, folder=tmp_path, epochs=4))
-    run_trial(setting, task_for(setting, 1, folder=tmp_path, epochs=2, pause=True))
-    task = task_for(setting, 2, folder=tmp_path, epochs=4, initial_epoch=2, parent=1)
+    setting = setting_for(build, blobs)
+    whole = run_trial(setting, task_for(setting, 0, folder=tmp_path, epochs=2))
+    run_trial(setting, task_for(setting, 1, folder=tmp_path, epochs=1, pause=True))
+    task = task_for(setting, 2, folder=tmp_path, epochs=2, initial_epoch=1, parent=1)
     resumed = run_trial(setting, task)
-    assert resumed.epochs == 2
+    assert resumed.epochs == 1
     assert resumed.metrics == whole.metrics
 
 
@@ -418,7 +425,7 @@ def test_of_a_group_as_many_models_are_kept_as_of_the_search(digits, tmp_path):
     for number in order[:2]:
         assert outcomes[number].model_sha256 == sha256_of_file(model_path(tmp_path, number))
         model = keras.saving.load_model(model_path(tmp_path, number))
-        validation = digits.validation
+        model.run_eagerly, validation = True, digits.validation
         loss, accuracy = model.evaluate(validation.batches(64), verbose=0)[:2]
         assert accuracy == pytest.approx(outcomes[number].metrics["val_accuracy"], abs=1e-6)
         assert loss == pytest.approx(outcomes[number].metrics["val_loss"], abs=1e-5)
@@ -428,7 +435,7 @@ def test_of_a_group_as_many_models_are_kept_as_of_the_search(digits, tmp_path):
 
 
 def test_of_a_group_only_those_that_diverge_fail(digits, tmp_path):
-    setting = mlp_setting(digits, zoo.Recipe(optimizer="sgd", epochs=4, batch_size=32), stacked=True)
+    setting = mlp_setting(digits, dataclasses.replace(SGD, epochs=4), stacked=True)
     setting.hypermodel.parameters["learning_rate"] = Range(1e-3, 1e30)
     changes = [{}, {"learning_rate": 1e20}, {"dropout": 0.1}]
     outcomes = run_group(setting, group_of(setting, tmp_path, changes))

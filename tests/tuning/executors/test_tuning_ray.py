@@ -60,7 +60,7 @@ def run(executor: Rays, *tasks: Any) -> dict[int, Any]:
 def running_ray() -> Iterator[None]:
     """A Ray of the user's own, which the executor uses."""
     ray.init(
-        num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR
+        num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR
     )
     yield
     ray.shutdown()
@@ -87,51 +87,30 @@ def test_it_starts_a_ray_of_its_own_and_ends_it_and_prints_nothing(tmp_path: Pat
 @pytest.mark.usefixtures("running_ray")
 class TestInARunningRay:
     def test_outcomes_are_those_of_the_runner_here(self, tmp_path: Path):
-        actions = [["meet", 2], "total", "score"]
-        tasks = [task_of(n, tmp_path, *actions) for n in range(2)]
-        with make(workers=2) as executor:
-            outcomes = run(executor, *tasks)
-        assert ray.is_initialized()
-        here = StandIn(SETTING).run(tasks)
-        assert [outcomes[task.number].score for task in tasks] == [outcome.score for outcome in here]
-        assert len({outcome.metrics["pid"] for outcome in outcomes.values()} | {os.getpid()}) == 3
-        assert not list(tmp_path.glob(".token*"))
-
-    def test_arrays_arrive_whole_and_threads_are_set(self, tmp_path: Path):
-        with make() as executor:
-            total = run(executor, task_of(0, tmp_path, "total"))[0]
-            threads = run(executor, task_of(1, tmp_path, ["variable", "TF_NUM_INTRAOP_THREADS"]))[1]
-        assert total.score == SETTING["array"].sum()
-        assert threads.score == 1  # a Ray that is not ours: an actor asks it for one core
-        assert total.metrics["pid"] == threads.metrics["pid"]
-
-    def test_progress_comes_while_a_trial_runs_and_in_the_thread_that_waits(self, tmp_path: Path):
+        """Arrays arrive whole, threads are set, progress comes while a trial runs and in the thread that waits."""
         seen = []
 
         def go(progress: TrialProgress) -> None:
             seen.append((progress.number, progress.done, threading.current_thread()))
             (tmp_path / f"go-{progress.number}").touch()
 
-        with make(on_progress=go) as executor:
-            for number in range(2):
-                run(executor, task_of(number, tmp_path, ["wait", f"go-{number}"]))
-        here = threading.current_thread()
-        assert [entry for entry in seen if entry[1] == 0] == [(0, 0, here), (1, 0, here)]
-
-    def test_a_killed_actor_is_replaced_and_its_trial_runs_again(self, tmp_path: Path):
-        killed = []
-
-        def kill_first(progress: TrialProgress) -> None:
-            if progress.number == 1 and not killed:
-                killed.append(int(progress.score))
-                os.kill(killed[0], signal.SIGKILL)
-                (tmp_path / "go").touch()
-
-        with make(workers=2, on_progress=kill_first) as executor:
-            outcomes = run(executor, *(task_of(n, tmp_path, ["wait", "go"], "score") for n in range(2)))
-        assert {n: outcomes[n].attempts for n in range(2)} == {0: 1, 1: 2}
-        assert [outcomes[n].score for n in range(2)] == [0, 10]
-        assert outcomes[1].metrics["pid"] != killed[0]
+        tasks = [
+            task_of(n, tmp_path, ["meet", 2], ["wait", f"go-{n}"], action)
+            for n, action in enumerate(["total", "score"])
+        ]
+        with make(workers=2, on_progress=go) as executor:
+            outcomes = run(executor, *tasks)
+            threads = run(executor, task_of(2, tmp_path, ["variable", "TF_NUM_INTRAOP_THREADS"]))[2]
+        assert ray.is_initialized()
+        here = StandIn(SETTING).run(tasks)
+        assert [outcomes[task.number].score for task in tasks] == [outcome.score for outcome in here]
+        pids = {outcome.metrics["pid"] for outcome in outcomes.values()}
+        assert len(pids | {os.getpid()}) == 3
+        assert threads.score == 1  # a Ray that is not ours: an actor asks it for one core
+        assert threads.metrics["pid"] in pids
+        begun = {entry for entry in seen if entry[1] == 0}
+        assert begun == {(number, 0, threading.current_thread()) for number in range(3)}
+        assert not list(tmp_path.glob(".token*"))
 
     def test_a_trial_that_always_kills_its_actor_fails(self, tmp_path: Path):
         with make(workers=2) as executor:
@@ -153,6 +132,11 @@ class TestInARunningRay:
             first = run(executor, task_of(0, here, ["save_model", "weights"], ["add_state", "abc"], pause=True))[0]
             again = run(executor, task_of(0, here, ["add_state", "d"]))[0]
             child = run(executor, task_of(1, here, ["add_state", "efg"], parent=0))[1]
+            full = tmp_path / "full"
+            full.mkdir()
+            (full / "models").touch()
+            with pytest.raises(SaveError, match=r"models/trial-0002\.keras cannot be written"):
+                run(executor, task_of(2, full, ["save_model", "weights"]))
         assert [first.score, again.score, child.score] == [3, 4, 7]
         assert state_path(here, 1, 0).read_text() == "abcdefg"
         assert first.model_sha256 == sha256_of_file(model_path(here, 0))
@@ -180,14 +164,9 @@ class TestInARunningRay:
         assert killed
         assert ended == group
         assert [(outcome.score, outcome.attempts) for outcome in outcomes] == [(4, 2), (5, 2), (1, 2)]
+        assert outcomes[0].metrics["pid"] != killed[0]
         assert [state_path(tmp_path, n, 0).read_text() for n in range(4)] == ["abc", "abcd", "abcef", "g"]
         assert outcomes[2].model_sha256 == sha256_of_file(model_path(tmp_path, 3))
-
-    @pytest.mark.usefixtures("elsewhere")
-    def test_a_disk_that_takes_nothing_ends_the_search(self, tmp_path: Path):
-        (tmp_path / "models").touch()
-        with make() as executor, pytest.raises(SaveError, match=r"models/trial-0000\.keras cannot be written"):
-            run(executor, task_of(0, tmp_path, ["save_model", "weights"]))
 
     def test_errors_that_end_a_search_are_raised_here(self, tmp_path: Path):
         with make() as executor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -17,6 +18,7 @@ from tuning.trial import TrialRunner
 from tuning.vectorized import grouping
 from zoo.training.state import State
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 OPTIMIZERS = [("sgd", 0.0), ("sgd", 0.9), ("nesterov", 0.8), ("adagrad", 0.0), ("adam", 0.0), ("adamw", 0.0)]
 RATES = {"sgd": 0.05, "nesterov": 0.03, "adagrad": 0.05, "adam": 0.003, "adamw": 0.003}  # at which training is stable
 
@@ -136,7 +138,7 @@ def two_classes():
 
 
 @settings(
-    max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )  # shrinking takes minutes
 @given(group=groups())
 def test_every_member_equals_its_solo_run(digits, two_classes, tmp_path_factory, group):
@@ -150,8 +152,7 @@ def test_every_member_equals_its_solo_run(digits, two_classes, tmp_path_factory,
 
 
 FEATURES = [
-    ("softmax", "sgd", 0.9, {}, {"l1": 1e-4, "l2": 1e-3}),
-    ("softmax", "adagrad", 0.0, {}, {"l2": 1e-3}),
+    ("softmax", "adagrad", 0.0, {}, {"l1": 1e-4, "l2": 1e-3}),
     ("mlp", "sgd", 0.0, {"units": [16]}, {"dropout": 0.4, "l2": 1e-4}),
     ("mlp", "adam", 0.0, {"units": [16]}, {"dropout": 0.2, "l1": 1e-5, "l2": 1e-4}),
 ]
@@ -159,35 +160,42 @@ FEATURES = [
 
 @pytest.mark.parametrize(("model", "optimizer", "momentum", "fixed", "values"), FEATURES)
 def test_in_float32_over_100_steps(digits, tmp_path, model, optimizer, momentum, fixed, values):
-    recipe = zoo.Recipe(optimizer=optimizer, momentum=momentum, batch_size=16, learning_rate=RATES[optimizer])
-    steps = -(-len(digits.train) // 16)
-    epochs = -(-100 // steps)
+    """And one that stops early, beside one with another rate and no penalty, and one that diverges."""
+    rate, steps = RATES[optimizer], -(-len(digits.train) // 16)
+    recipe = zoo.Recipe(
+        optimizer=optimizer, momentum=momentum, batch_size=16, learning_rate=rate, epochs=-(-100 // steps)
+    )
     setting = setting_for(model, digits, recipe, dtype="float32", **fixed)
-    rates = [RATES[optimizer] * share for share in (1.0, 0.1)]
-    members = [{**values, "learning_rate": rate, "epochs": epochs} for rate in rates]
-    members += [{**members[0], "l2": 0.0, "epochs": 2}, {**members[0], "learning_rate": 1e30}]  # stopped; diverged
+    members = [{**values, "learning_rate": rate, "epochs": epochs} for epochs in (recipe.epochs, 2)]
+    members += [{**members[0], "l2": 0.0, "learning_rate": rate / 10}, {**members[0], "learning_rate": 1e30}]
     together = run_all(setting, members[:3], tmp_path / "a", together=True)
-    tasks = tasks_for(setting, members, tmp_path / "b")
-    with_diverged = TrialRunner(setting).run(tasks)
+    with_diverged = TrialRunner(setting).run(tasks_for(setting, members, tmp_path / "b"))
     assert [outcome.status for outcome in with_diverged] == ["completed"] * 3 + ["failed"]
     assert [o.metrics for o in with_diverged[:3]] == [o.metrics for o in together[0]]
-    for member, outcome, state in zip(members, *together, strict=False):
-        options = {name: member[name] for name in values} | {name: value[0] for name, value in fixed.items()}
-        own = dataclasses.replace(recipe, learning_rate=member["learning_rate"], epochs=member["epochs"])
-        options |= {"num_layers": 1} if model == "mlp" else {}
-        stock = zoo.build(model, digits.input_shape, digits.num_classes, **options)
-        run = zoo.train(stock, digits, own, verbose=False)
-        assert {**outcome.metrics, "epochs": outcome.epochs} == pytest.approx(run.metrics, abs=1e-5)
+    options = {name: value[0] for name, value in fixed.items()} | ({"num_layers": 1} if model == "mlp" else {})
+    stock = zoo.build(model, digits.input_shape, digits.num_classes, **options, **values)
+    after = []
+    kept = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after.append([v.numpy() for v in stock.weights]))
+    run = zoo.train(stock, digits, recipe, callbacks=[kept], verbose=False)
+    assert {**together[0][0].metrics, "epochs": recipe.epochs} == pytest.approx(run.metrics, abs=1e-5)
+    for member, outcome, state in zip(members[:2], *together, strict=False):
+        assert outcome.epochs == member["epochs"]
+        row = run.history.iloc[member["epochs"] - 1]
+        assert outcome.metrics == pytest.approx({name: row[name] for name in outcome.metrics}, abs=1e-5)
         weights = dict(zip((v.path for v in stock.variables), state.group("model"), strict=True))
-        for variable in stock.weights:
-            np.testing.assert_allclose(weights[variable.path], variable.numpy(), rtol=0, atol=1e-5)
+        for variable, expected in zip(stock.weights, after[member["epochs"] - 1], strict=True):
+            np.testing.assert_allclose(weights[variable.path], expected, rtol=0, atol=1e-5)
 
 
-# Each optimizer with hidden layers, two of them without; what an optimizer does to a kernel does not depend on its layer.
+# What an optimizer does to a kernel does not depend on its layer; SGD is Nesterov's without a term, Adam AdamW without one.
 @pytest.mark.parametrize(
     ("model", "fixed", "optimizer", "momentum"),
-    [("softmax", {}, "sgd", 0.9), ("softmax", {}, "adam", 0.0)]
-    + [("mlp", {"units": [7], "num_layers": [1 + (name == "adamw")]}, name, momentum) for name, momentum in OPTIMIZERS],
+    [
+        ("softmax", {}, "sgd", 0.9),
+        ("mlp", {"units": [7], "num_layers": [1]}, "nesterov", 0.8),
+        ("mlp", {"units": [7], "num_layers": [1]}, "adagrad", 0.0),
+        ("mlp", {"units": [7], "num_layers": [2]}, "adamw", 0.0),
+    ],
 )
 def test_a_member_is_bitwise_the_same_in_any_group(digits, tmp_path, model, fixed, optimizer, momentum):
     """So it does not matter with whom a resumed search, or another worker, puts it together."""
@@ -211,8 +219,8 @@ def test_folds_and_repeats(digits, tmp_path, folds, count):
     setting = setting_for("softmax", digits, zoo.Recipe(batch_size=32, epochs=2), folds=folds, repeats=2)
     members = [{"l2": 1e-3, "learning_rate": 0.001 * (i + 1)} for i in range(count)]
     together, _ = run_all(setting, members, tmp_path / "a", together=True)
-    alone, _ = run_all(setting, members, tmp_path / "b", together=False)
-    for one, other in zip(together, alone, strict=True):
+    alone, _ = run_all(setting, members[-2:], tmp_path / "b", together=False)
+    for one, other in zip(together[-2:], alone, strict=True):
         assert one.metrics == pytest.approx(other.metrics, rel=1e-5)
         assert [run["metrics"] for run in one.runs] == [pytest.approx(run["metrics"], rel=1e-5) for run in other.runs]
         assert [(r["fold"], r["repeat"], r["seed"]) for r in one.runs] == [

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
@@ -19,6 +16,7 @@ from tuning.vectorized import grouping
 from tuning.vectorized.network import is_chain
 from tuning.vectorized.program import StackedProgram
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 RECIPE = zoo.Recipe(epochs=2, batch_size=32)
 GRID = {"l2": [0.0, 1e-3, 1e-2], "learning_rate": [0.003, 0.03]}
 
@@ -62,11 +60,11 @@ def plain(result):
     [
         ("softmax", {"values": GRID}, [6]),
         ("mlp", {"values": {"num_layers": [1], "units": [4, 8], "dropout": [0.1, 0.2, 0.3, 0.4]}}, [4, 4]),
-        (
+        (  # no dropout: another structure
             "mlp",
-            {"values": {"dropout": [0.0, 0.1], "l2": [0.0, 1e-4, 2e-4, 3e-4]}},
+            {"values": {"num_layers": [1], "units": [4], "dropout": [0.0, 0.1], "l2": [0.0, 1e-4, 2e-4, 3e-4]}},
             [4, 4],
-        ),  # no dropout: another structure
+        ),
         ("mlp", {"values": {"num_layers": [1], "units": [4, 8], "dropout": [0.1, 0.2]}}, [0] * 4),  # too few of each
         ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "halving", "max_epochs": 9}, [9, 0, 0, 0, 0]),
         ("softmax", {"values": {"learning_rate": (1e-3, 1e-1)}, "method": "genetic", "max_trials": 12}, [10, 0, 0]),
@@ -128,14 +126,14 @@ def test_an_error_of_ours_fails_all_with_its_traceback(digits, tmp_path, monkeyp
 
 
 def test_no_group_starts_too_late(digits, tmp_path, sizes, monkeypatch):
-    values = {"num_layers": [1], "units": [4, 5, 6], "learning_rate": [0.001, 0.003, 0.01, 0.03]}
+    values = {"num_layers": [1], "units": [4, 8], "dropout": [0.1], "learning_rate": [0.001, 0.003, 0.01, 0.03]}
     with monkeypatch.context() as patch:
         patch.setattr("tuning.loop.SearchLoop._is_late", lambda loop: bool(loop.journal.trials))
         result = search("mlp", digits, tmp_path, values=values, max_seconds=60)
     assert len(result.table) == sum(sizes) == 4
     result = search("mlp", digits, tmp_path, values=values)
-    assert sizes == [4, 4, 4]
-    assert sorted(result.table["trial"]) == list(range(1, 13))
+    assert sizes == [4, 4]
+    assert sorted(result.table["trial"]) == list(range(1, 9))
 
 
 def test_epochs_of_trials_that_wait_count(digits, tmp_path):
@@ -143,23 +141,14 @@ def test_epochs_of_trials_that_wait_count(digits, tmp_path):
     assert list(result.table["epochs"]) == [2, 2, 2, 2]
 
 
-def test_workers_share_what_there_is(digits, tmp_path):
-    """Each gets a part, and the table is that of one process."""
-    here = search("softmax", digits, tmp_path / "here", values=GRID)
-    there = search("softmax", digits, tmp_path / "there", values=GRID, executor="processes", workers=2)
-    assert there.table.drop(columns="seconds").equals(here.table.drop(columns="seconds"))
-    assert there.best_values == here.best_values
-
-
 def test_named_sets(digits, tmp_path, sizes):
     optimizers = {
-        "sgd": {"optimizer": "sgd", "learning_rate": 0.1},
         "momentum": {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.03},
         "adam, l2": {"optimizer": "adam", "l2": 1e-4},
     }
     result = search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=4)
     assert list(result.table["optimizer"]) == list(optimizers)
-    assert sizes == [1, 1, 1]
+    assert sizes == [1, 1]
     comparison = result.compare(by="optimizer")
     assert set(comparison.groups["group"]) == set(optimizers)
     assert comparison.best in comparison.indistinguishable
@@ -167,43 +156,21 @@ def test_named_sets(digits, tmp_path, sizes):
     chosen = optimizers[label]
     assert result.best_recipe == dataclasses.replace(RECIPE, **{k: v for k, v in chosen.items() if k != "l2"})
     assert result.best_options == {k: v for k, v in chosen.items() if k == "l2"}
-    with pytest.raises(zoo.UsageError, match=r"named\.optimizer\.sgd\.learning_rate was 0.1 and is 0.2"):
-        optimizers["sgd"]["learning_rate"] = 0.2
+    with pytest.raises(zoo.UsageError, match=r"named\.optimizer\.momentum\.learning_rate was 0.03 and is 0.2"):
+        optimizers["momentum"]["learning_rate"] = 0.2
         search("softmax", digits, tmp_path, values={"optimizer": optimizers}, repeats=4)
 
 
-@pytest.mark.parametrize("kind", ["arrays", "test images"])
-def test_validation_data_of_their_own(tmp_path, sizes, monkeypatch, kind):
+def test_validation_data_of_their_own(digits, tmp_path, sizes, monkeypatch):
     """They are in another store than the training data."""
-    data = zoo.load_dataset("digits", validation="test")
-    if kind == "arrays":
-        inputs = data.train.store.array[data.train.rows] / 16.0
-        kept = data.validation.store.array[data.validation.rows] / 255.0
-        given = inputs[:100].astype("float32"), data.train.labels[:100]
-        own = kept[:300].astype("float32"), data.validation.labels[:300]
-        data = zoo.DataSplits.from_arrays(given, validation=own)
+    inputs, kept = (split.store.array[split.rows].astype("float32") for split in (digits.train, digits.validation))
+    own = kept / 255, digits.validation.labels
+    data = zoo.DataSplits.from_arrays((inputs / 16, digits.train.labels), validation=own)
     assert data.train.store is not data.validation.store
     together = search("softmax", data, tmp_path / "together", values=GRID)
     assert sizes == [6]
     monkeypatch.setattr(grouping, "MODELS", ())
     assert plain(together) == plain(search("softmax", data, tmp_path / "alone", values=GRID))
-
-
-def test_named_sets_resume_in_another_process(digits, tmp_path):
-    sets = {"a": {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1}, "b": {"batch_size": 64, "epochs": 1}}
-
-    def printed(code, seed):
-        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    fields = tuning.space("softmax", (8, 8, 1), 10, values={"set": sets}).recipe_fields
-    code = f"print(list(set({list(fields)})))"
-    seed = next(
-        seed for seed in range(1, 100) if printed(code, seed) != str(list(set(fields)))
-    )  # sets are in another order
-    code = f"import tuning; print(tuning.space('softmax', (8, 8, 1), 10, values={{'set': {sets}}}).recipe_fields)"
-    assert printed(code, seed) == str(fields)
 
 
 @pytest.mark.parametrize("values", [{"epochs": [3]}, {"length": {"long": {"epochs": 3}}}])
@@ -227,8 +194,9 @@ def test_validations_are_as_rare_as_asked(digits, tmp_path, monkeypatch):
     assert len(calls) == 3  # after 3 and 6 epochs, and of the last weights
 
 
-def test_many_runs_of_a_trial_bound_a_group(digits, tmp_path, sizes):
-    search("softmax", digits, tmp_path, values={"learning_rate": [0.01 * (i + 1) for i in range(5)]}, repeats=20)
+def test_many_runs_of_a_trial_bound_a_group(digits, tmp_path, sizes, monkeypatch):
+    monkeypatch.setattr("tuning.loop.MOST_MEMBERS", 13)
+    search("softmax", digits, tmp_path, values={"learning_rate": [0.01 * (i + 1) for i in range(5)]}, repeats=4)
     assert sizes == [3, 2]
 
 
@@ -278,7 +246,10 @@ def test_where_stacking_pays(digits, model, options, fields, expected):
     assert not grouping.stacks(dataclasses.replace(setting, stacked=False), options, recipe)
 
 
-@pytest.mark.parametrize("name", zoo.list_models())
+DEEPER = {"resnet32", "resnet44", "resnet56", "resnet34"}  # of the same blocks as a shallower one
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.list_models() if name not in DEEPER])
 def test_the_table_of_models_is_right(name):
     shape = {"resn": (32, 32, 3), "alex": (67, 67, 3)}.get(name[:4], (8, 8, 1))
     model = zoo.build(name, shape, 2, **({"weights": None} if name == "transfer" else {}))
