@@ -49,7 +49,8 @@ def write_saved_model(serving: keras.Model, path: Path, split: Split) -> None:
         index = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         return {"probabilities": probabilities, "class_index": index, "class_name": tf.gather(names, index)}
 
-    module.serve = tf.function(named, input_signature=probabilities_of.input_signature)
+    # Only in `probabilities_of` there may be somebody's layers, whose Python TensorFlow has to convert.
+    module.serve = tf.function(named, input_signature=probabilities_of.input_signature, autograph=False)
     signatures = {"serving_default": module.serve}
     if takes_images(split):
 
@@ -57,7 +58,7 @@ def write_saved_model(serving: keras.Model, path: Path, split: Split) -> None:
             return named(decode_images(image_bytes, split.input_shape))
 
         encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
-        module.serve_encoded = tf.function(serve_encoded, input_signature=[encoded])
+        module.serve_encoded = tf.function(serve_encoded, input_signature=[encoded], autograph=False)
         signatures["serving_encoded"] = module.serve_encoded
     tf.saved_model.save(module, str(path), signatures=signatures)
 

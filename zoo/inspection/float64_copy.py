@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -25,8 +25,8 @@ _FLOATS = ("float", "bfloat", "mixed")
 def float64_copy(model: keras.Model, inputs: Any, pinned: Collection[str] = ()) -> keras.Model:
     """The model made again from its configuration in float64, with its weights.
 
-    It has Keras's own formulas: TensorFlow's fused batch normalisation knows no float64, and its convolution in groups has no
-    gradient for it on a CPU.
+    It has Keras's own formulas: TensorFlow's fused batch normalisation knows no float64. Convolutions in groups are made of
+    one convolution a group: TensorFlow's has no gradient in float64 on a CPU, and Keras compiles it anew in each call.
 
     Args:
         model: a built model whose layers can be made from their configurations.
@@ -50,9 +50,28 @@ def float64_copy(model: keras.Model, inputs: Any, pinned: Collection[str] = ()) 
         raise UsageError(f"{model.name!r} cannot be made again in float64 from its configuration: {reason}") from error
     for mine, theirs in zip(named_layers(copy).values(), layers.values(), strict=True):
         mine.trainable = theirs.trainable
+        if isinstance(mine, keras.layers.Conv2D) and mine.groups > 1:
+            mine.convolution_op = _group_by_group(mine)
         if hasattr(mine, "finalize_state"):
             mine.finalize_state()  # a Normalization computes with tensors made of its weights
     return copy
+
+
+def _group_by_group(layer: keras.layers.Conv2D) -> Callable[..., Any]:
+    axis = -1 if layer.data_format == "channels_last" else 1
+    options = {
+        "strides": layer.strides,
+        "padding": layer.padding,
+        "dilation_rate": layer.dilation_rate,
+        "data_format": layer.data_format,
+    }
+
+    def convolve(inputs: Any, kernel: Any) -> Any:
+        kernels = keras.ops.split(keras.ops.convert_to_tensor(kernel), layer.groups, axis=-1)
+        pairs = zip(keras.ops.split(inputs, layer.groups, axis=axis), kernels, strict=True)
+        return keras.ops.concatenate([keras.ops.conv(x, k, **options) for x, k in pairs], axis=axis)
+
+    return convolve
 
 
 def without_float64(model: keras.Model, inputs: Any) -> list[str]:

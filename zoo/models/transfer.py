@@ -71,6 +71,7 @@ def transfer(
     if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
         raise UsageError(f"transfer needs grey or RGB images. Received: input_shape={tuple(input_shape)}")
     layers.check_dropout(dropout)
+    layers.penalty(l1, l2)
     widths = list(units) if isinstance(units, Sequence) else [units]
     for width in widths:
         layers.check_counts(units=width)

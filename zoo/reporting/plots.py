@@ -72,6 +72,7 @@ def plot_markup(plot: Plot) -> Markup:
     marks = {axes: _marks(axes) for axes in plot.figure.axes}
     _give_ids([artist for found in marks.values() for mark in found for artist in mark.artists])
     drawn = figure_svg(plot.figure)  # lays the figure out, which places are read from
+    plot.figure.set_layout_engine("none")  # once: its PNG has the same places
     svg = _for_page(drawn, plot, _raster_ids(drawn, marks))
     data = [_axes_data(plot, axes, found, svg) for axes, found in marks.items()]
     return Markup(

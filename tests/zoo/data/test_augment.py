@@ -67,8 +67,8 @@ def test_every_image_and_every_seed_has_its_own_draw(name):
 
 
 @every_name
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_it_works_in_every_graph_with_a_batch_of_unknown_size(name, dtype):
+def test_it_works_in_every_graph_with_a_batch_of_unknown_size(name):
+    dtype = np.float32
     images, seed = tf.constant(IMAGES, dtype), tf.constant([0, 1], tf.int64)
     function = AUGMENTATIONS[name]
 
@@ -140,8 +140,8 @@ def test_shapes_labels_and_their_order_stay(name, make):
 
 @pytest.mark.parametrize(
     ("name", "make"),
-    # A pipeline gives its seeds to whatever augmentation it has: two show what streams do.
-    [*[(name, split) for name in AUGMENTATIONS], ("flip", streamed), ("noise", streamed)],
+    # A pipeline gives its seeds to whatever augmentation it has, which draws as is tested above.
+    [("crop", split), ("noise", split), ("flip", streamed)],
 )
 def test_every_pass_draws_anew_and_equal_seeds_draw_alike(name, make):
     def passes(seed, global_seed, count=3):

@@ -483,7 +483,7 @@ def as_set(images):
     return sorted(image.tobytes() for image in images)
 
 
-@PLACES
+@pytest.mark.parametrize("place", ["disk", None])
 def test_a_stream_takes_turns_at_the_shards_in_an_order_of_its_own(load_shards, put_in, place):
     put_in(place)
     held, data, again = (load_shards(in_memory=where) for where in (True, False, False))

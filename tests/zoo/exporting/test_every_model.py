@@ -25,6 +25,13 @@ from zoo.data.split import Split
 from zoo.exporting.formats import FORMATS, installed_formats
 from zoo.models.outputs import class_probabilities, output_kind
 
+
+def own_backbone() -> keras.Model:
+    """Of another size than the images, which are resized in the files too."""
+    layers = [keras.layers.Conv2D(4, 3, activation="relu", name="own_conv"), keras.layers.Flatten(name="own_flatten")]
+    return keras.Sequential([keras.Input((11, 10, 3)), *layers])
+
+
 # Every name of `zoo.list_models()` has an entry: options of `load_dataset`, options of `build`.
 DIGITS: dict[str, Any] = {"name_or_path": "digits", "limit": 100, "input_range": (-1, 1)}
 SAME_BLOCKS: list[tuple[dict[str, Any], dict[str, Any]]] = []  # a deeper one of which an export shows nothing new
@@ -33,34 +40,28 @@ MODELS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
         ({**DIGITS, "classes": (3, 2)}, {}),
         ({"name_or_path": "blobs"}, {"classifier_activation": None}),
     ],
-    "softmax": [
-        (DIGITS, {}),
-        ({"name_or_path": "blobs3"}, {"l2": 0.125}),
-    ],
+    "softmax": [({"name_or_path": "blobs3"}, {"l2": 0.125})],
     "mlp": [
-        (DIGITS, {"units": 16, "dropout": 0.5, "batch_normalization": True}),
-        (DIGITS, {"units": 16, "classifier_activation": None}),
+        ({"name_or_path": "blobs3"}, {"units": 16, "dropout": 0.5, "batch_normalization": True}),
+        ({"name_or_path": "blobs3"}, {"units": 16, "classifier_activation": None}),
     ],
-    "cnn": [
-        (DIGITS, {"filters": 4, "units": 8, "dropout": 0.5, "batch_normalization": True}),
-        (DIGITS, {"filters": 4, "units": 8, "dtype": "float64"}),
-    ],
-    "resnet20": [(DIGITS, {"shortcut": "projection"})],  # with the other shortcut it is the backbone of "transfer"
+    "cnn": [(DIGITS, {"filters": 4, "units": 8, "dropout": 0.5, "batch_normalization": True, "dtype": "float64"})],
+    "resnet20": [(DIGITS, {})],
     "resnet32": SAME_BLOCKS,  # as resnet20
     "resnet44": SAME_BLOCKS,
     "resnet56": SAME_BLOCKS,
-    "resnet18": SAME_BLOCKS,  # the blocks of resnet20 behind the beginning of resnet50
+    "resnet18": SAME_BLOCKS,  # as resnet20; for 1x1 convolutions and what stands before the blocks see test_formats.py
     "resnet34": SAME_BLOCKS,
-    "resnet50": [({**DIGITS, "image_size": 32}, {})],
-    "transfer": [(DIGITS, {"weights": None, "units": 6, "dropout": 0.5})],
+    "resnet50": SAME_BLOCKS,
+    "transfer": [(DIGITS, {"backbone": own_backbone(), "units": 6, "dropout": 0.5})],
     "alexnet": [({**DIGITS, "image_size": 67}, {})],
     "alexnet_v2": SAME_BLOCKS,  # fewer kinds of layers than alexnet, all stock ones
 }
-SMALL_STEPS = {"resnet": 0.02, "transfer": 0.02, "alexnet": 0.005}  # many or wide layers would multiply 0.2 to millions
+SMALL_STEPS = {"resnet": 0.02, "alexnet": 0.005}  # many or wide layers would multiply 0.2 to millions
 CASES = [(name, *case) for name, cases in MODELS.items() for case in cases]
 IDS = [f"{name}-{i}" for name, cases in MODELS.items() for i in range(len(cases))]
 # Converting the large ones to ONNX takes from 8 to 26 seconds each; ZOO_EVERY_FORMAT=1 does.
-LARGE = ("resnet18", "resnet34", "resnet50", "alexnet", "alexnet_v2")
+LARGE = ("alexnet",)
 CHOSEN = [case_id for case_id in IDS if not case_id.startswith(LARGE) or os.environ.get("ZOO_EVERY_FORMAT")]
 FLOATS = tuple(name for name in installed_formats() if not FORMATS[name].is_quantized)
 DEEP = 48  # test images of the models in SMALL_STEPS; of the others all are compared, from 71 to 355 of them
@@ -116,26 +117,25 @@ def probabilities_of(model, split: Split, count: int) -> np.ndarray:
     return np.asarray(class_probabilities(model(scaled, training=False), output_kind(model)))
 
 
-def assert_agree(folder, model, split: Split) -> None:
-    """All formats, alone and many at once, from what is stored; and files of images."""
+def assert_agree(folder, model, split: Split, formats: tuple[str, ...] = FLOATS) -> None:
+    """Formats alone and many at once, from what is stored; and files of images."""
     raw = next(iter(split.stored_batches(40)))[0].numpy()
     expected = probabilities_of(model, split, 40)
-    for name in FLOATS:
+    for name in formats:
         predictor = zoo.load_exported(folder, format=name)
-        for count in (40, 1, 7):
+        for count in (40, 1):
             got = predictor.predict(raw[:count])
             assert got.dtype == np.float32
             assert np.abs(got - expected[:count]).max() <= 1e-4, name
-        assert np.abs(predictor.predict(raw, batch_size=9) - expected).max() <= 1e-4, name
-    if predictor.takes_images:
+        assert np.abs(predictor.predict(raw, batch_size=16) - expected).max() <= 1e-4, name
+    if predictor.takes_images and "saved_model" in formats:
         serve = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_encoded"]
-        for kind in ("PNG", "JPEG"):
-            encoded = [as_bytes(image, kind) for image in raw[:5]]
-            decoded = np.stack([pixels_of(content, split.input_shape) for content in encoded])
-            got = serve(image_bytes=tf.constant(encoded))["probabilities"].numpy()
-            one = Split.from_arrays(decoded, np.zeros(5, int), class_names=split.class_names)
-            one.scaling = split.scaling
-            assert np.abs(got - probabilities_of(model, one, 5)).max() <= 1e-4, kind
+        encoded = [as_bytes(image, kind) for kind in ("PNG", "JPEG") for image in raw[:5]]
+        decoded = np.stack([pixels_of(content, split.input_shape) for content in encoded])
+        got = serve(image_bytes=tf.constant(encoded))["probabilities"].numpy()
+        one = Split.from_arrays(decoded, np.zeros(10, int), class_names=split.class_names)
+        one.scaling = split.scaling
+        assert np.abs(got - probabilities_of(model, one, 10)).max() <= 1e-4
 
 
 def as_bytes(image: np.ndarray, kind: str) -> bytes:
@@ -267,12 +267,15 @@ def test_the_certificate_says_what_was_checked(exports):
 
 def test_the_scaling_inside_is_that_of_the_data(exports):
     certificates = exports[1]
-    pixels, points = certificates["mlp-0"].input, certificates["softmax-1"].input
+    pixels, points = certificates["cnn-0"].input, certificates["softmax-0"].input
     assert (pixels["scale"], pixels["offset"]) == pytest.approx((2 / 255, -1))
     assert (points["scale"], points["offset"]) == (1, 0)
 
 
 @pytest.mark.parametrize("case_id", CHOSEN)
 def test_every_format_agrees_with_the_model(exports, case_id):
+    """Those that the program above has run are run here for one model of images and one of points."""
     folder, _, models, all_data = exports
-    assert_agree(folder / case_id, models[case_id], all_data[case_id].test)
+    others = tuple(name for name in FLOATS if name not in ("saved_model", "keras"))
+    formats = FLOATS if case_id in ("cnn-0", "logistic-1") or not others else others
+    assert_agree(folder / case_id, models[case_id], all_data[case_id].test, formats)

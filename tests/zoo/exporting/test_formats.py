@@ -31,12 +31,13 @@ needs_litert = pytest.mark.skipif("litert" not in FLOATS, reason="the extra lite
 
 
 def test_what_only_the_large_networks_have_goes_into_every_format(tmp_path):
-    """Convolution in groups and response normalisation as in AlexNet, padding and pooling as in ResNet-50."""
+    """Convolution in groups and response normalisation as in AlexNet, padding, pooling and projection as in ResNet-50."""
     inputs = keras.Input((20, 18, 3))
     x = keras.layers.Conv2D(8, 5, 2, activation="relu")(inputs)
     x = LocalResponseNormalization()(x)
     x = fuse_convolution(keras.layers.Conv2D(8, 3, padding="same", groups=2, activation="relu"))(x)
     x = keras.layers.MaxPooling2D(3, 2)(keras.layers.ZeroPadding2D(1)(x))
+    x = keras.layers.Conv2D(6, 1, 2, use_bias=False)(x)
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.SpatialDropout2D(0.5)(x))
     model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
     random = np.random.default_rng(0)
