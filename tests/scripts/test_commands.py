@@ -141,6 +141,7 @@ def test_data_that_changed_since_the_training_are_not_tested_on(call, photograph
     arguments = ("--model", "softmax", "--dataset", folder, "--epochs", 1, "--output", tmp_path / "run")
     assert call("train", *arguments)[0] == 0
     before = (tmp_path / "run" / "predictions.csv").read_bytes()
+    assert call("report", tmp_path / "run")[2] == ""
     for i in range(10):
         Image.new("RGB", (9, 8), (i, i, i)).save(folder / "dog" / f"new{i}.png")  # the split is another one now
     code, _, err = call("report", tmp_path / "run")

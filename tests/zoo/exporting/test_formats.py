@@ -155,9 +155,8 @@ def test_integers_agree_on_mnist(tmp_path):
     data = zoo.load_dataset("mnist", limit=4000)
     model = zoo.build("cnn", data.input_shape, 10, filters=(8, 16), units=32)
     zoo.train(model, data, zoo.Recipe(epochs=2, batch_size=64), verbose=False)
-    certificate = zoo.export(
-        model, tmp_path / "e", formats="litert_int8", check_with=data.test, calibrate_with=data.train
-    )
+    some = data.test.subset(np.arange(2000))
+    certificate = zoo.export(model, tmp_path / "e", formats="litert_int8", check_with=some, calibrate_with=data.train)
     assert certificate.checks["litert_int8"]["top1_agreement"] >= 0.98
     assert abs(certificate.checks["litert_int8"]["accuracy"] - certificate.metrics["accuracy"]) < 0.01
 

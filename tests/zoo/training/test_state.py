@@ -125,9 +125,10 @@ class Count(keras.callbacks.Callback):
         self.steps += 1
 
 
-def test_an_epoch_is_continued_in_its_middle(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("by_step", [None, 2])
+def test_an_epoch_is_continued_in_its_middle(data, tmp_path, monkeypatch, by_step):
     """With a callback that wants batches, and without."""
-    recipe = zoo.Recipe(epochs=3, batch_size=32, validate_every_steps=2)
+    recipe = zoo.Recipe(epochs=3, batch_size=32, validate_every_steps=by_step)
     whole = zoo.train(network(data), data, recipe, verbose=False)
     monkeypatch.setattr("zoo.training.epochs._LONGEST_CALL", 0.0)  # a step a call
     saved = []
