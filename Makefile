@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 INSTALLED := .venv/installed
+SECONDS ?= 600
 
-.PHONY: help install demo test lint bench bench-search bench-members bench-inference recorded-grid studies clean-demo
+.PHONY: help install demo test lint bench bench-search bench-members bench-inference bench-scale recorded-grid studies faults fuzz clean-demo
 .DELETE_ON_ERROR:
 
 help:
@@ -15,7 +16,10 @@ help:
 	@echo "make bench-search   searches beside Keras Tuner, Optuna and Ray Tune (on a quiet machine)"
 	@echo "make bench-members  small models as members of one program (about 5 minutes, on a quiet machine)"
 	@echo "make bench-inference  latency of the exported formats beside Keras and PyTorch (about 6 minutes, on a quiet machine)"
+	@echo "make bench-scale  10,000 trials, 100,000 images, long pages (about 25 minutes, on a quiet machine)"
 	@echo "make studies  runs every study in full, or goes on where it was interrupted (up to two hours)"
+	@echo "make faults  kills training, searches, exports, caches and reports thirty times each (about 15 minutes)"
+	@echo "make fuzz  damaged and hostile files for every reader (SECONDS=600 for each, so hours in all)"
 	@echo "make recorded-grid  records anew the grid that oracles are tried on (about 5 minutes)"
 
 install: $(INSTALLED)
@@ -64,11 +68,20 @@ bench-members: $(INSTALLED)
 bench-inference: $(INSTALLED)
 	$(BIN)/python benchmarks/inference.py
 
+bench-scale: $(INSTALLED)
+	$(BIN)/python benchmarks/scale.py --repeats 1
+
 studies: $(INSTALLED)
 	$(BIN)/python scripts/study.py run --all
 
 recorded-grid: $(INSTALLED)
 	$(BIN)/python benchmarks/record_grid.py
+
+faults: $(INSTALLED)
+	$(BIN)/python tests/faults/rounds.py --rounds 30
+
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzzing/fuzz.py --seconds $(SECONDS)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile  # most of the time is spent starting TensorFlow

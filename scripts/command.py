@@ -9,17 +9,21 @@ import argparse
 import ast
 import contextlib
 import dataclasses
+import inspect
 import os
 import re
 import shlex
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import standard_files
+from interruption import Interruption
+
 import zoo
+from zoo import errors
 from zoo.errors import DataWarning, UsageError
 from zoo.training.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
@@ -37,33 +41,44 @@ def run(
     """
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"keras-zoo {zoo.__version__}")
+    standard_files.reopen()
     args = parser.parse_args(argv)
-    with contextlib.suppress(ValueError):  # refused outside the main thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: files and locks in order
+    interruption = Interruption()
     try:
-        if "device" in args:
-            _choose_device(args.device)
-        with _data_warnings_as_notes():
+        with interruption, standard_files.output_named(), _data_warnings_as_notes():
+            if "device" in args:
+                _choose_device(args.device)
             action(args)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except standard_files.ReaderGoneError:
         return 1
     except KeyboardInterrupt:
-        again = shlex.join(["python", sys.argv[0], *(sys.argv[1:] if argv is None else argv)])
-        print(f"interrupted; to continue: {again}" if resumable else "interrupted", file=sys.stderr)
-        return 130
+        return _interrupted(argv, resumable)
     except Exception as error:
         if args.debug:
             raise
+        if interruption.is_recent:
+            return _interrupted(argv, resumable)
         known = isinstance(error, zoo.ZooError | OSError)
-        text = visible(error) or type(error).__name__
+        text = _line(_message(error)) or type(error).__name__
         print(
             f"error: {text}" if known else f"error: {type(error).__name__}: {text[:300]} (--debug shows where)",
             file=sys.stderr,
         )
         return 2 if isinstance(error, UsageError) else 1
     return 0
+
+
+def _interrupted(argv: Sequence[str] | None, resumable: bool) -> int:
+    again = shlex.join(["python", sys.argv[0], *(sys.argv[1:] if argv is None else argv)])
+    print(f"interrupted; to continue: {again}" if resumable else "interrupted", file=sys.stderr)
+    return 130
+
+
+def _message(error: Exception) -> str:
+    """What an error says; of the system's the file first, where it is known, and not its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 @contextlib.contextmanager
@@ -73,7 +88,7 @@ def _data_warnings_as_notes() -> Iterator[None]:
         show, shown = warnings.showwarning, set()
 
         def note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            text = visible(message)
+            text = _line(str(message))
             if not issubclass(category, DataWarning):
                 show(message, category, *place, **more)
             elif text not in shown:
@@ -84,10 +99,14 @@ def _data_warnings_as_notes() -> Iterator[None]:
         yield
 
 
-def visible(text: object) -> str:
-    """One line that a terminal takes as text: control characters of names from outside are written as escapes."""
-    line = re.sub(r"\s*[^\S ]\s*", " ", str(text)).strip()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+def visible(thing: object) -> str:
+    """What is printed of a path or a name from outside: `zoo.errors.visible` of its text."""
+    return errors.visible(str(thing))
+
+
+def _line(text: str) -> str:
+    """The text of an error or a warning of somebody else's as one line; its line ends become spaces."""
+    return visible(re.sub(r"\s*[^\S ]\s*", " ", text).strip())
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +149,7 @@ def load_data(args: argparse.Namespace) -> zoo.DataSplits:
     """The data that the options of `add_data_options` name."""
     validation: Any = 0.1 if args.validation is None else literal(args.validation)
     return zoo.load_dataset(
-        args.dataset or "digits",
+        "digits" if args.dataset is None else args.dataset,
         seed=args.seed or 0,
         limit=args.limit,
         classes=args.classes,
@@ -159,7 +178,7 @@ def check_model(args: argparse.Namespace) -> None:
     """Sets the default model and a backbone's image size, and answers unknown names before data are read."""
     from zoo.errors import unknown_name
 
-    args.model = args.model or "cnn"
+    args.model = "cnn" if args.model is None else args.model
     if args.model not in zoo.list_models():
         raise unknown_name("model", args.model, zoo.list_models())
     _choose_backbone(args)
@@ -175,7 +194,9 @@ def _choose_backbone(args: argparse.Namespace) -> None:
         if args.model != "transfer":
             raise UsageError(f"--backbone is of --model transfer. Received: --model {args.model}")
         args.set = [*args.set, f"backbone={args.backbone}"]
-    if args.model == "transfer" and args.image_size is None and args.dataset and Path(args.dataset).is_dir():
+    from zoo.data.folder import is_folder
+
+    if args.model == "transfer" and args.image_size is None and args.dataset and is_folder(Path(args.dataset)):
         from zoo.models.backbones import DEFAULT_BACKBONE, image_size_of
 
         options = model_options(args)
@@ -241,7 +262,7 @@ def literal(text: str) -> Any:
         return {"true": True, "false": False, "none": None}[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last two of many brackets
         return text
 
 
@@ -274,7 +295,15 @@ def data_of(run: zoo.TrainingRun, directory: Path) -> zoo.DataSplits:
         raise zoo.ZooError(
             f"{directory} was trained on arrays, which a script cannot load again; use zoo.evaluate in Python"
         )
-    return zoo.load_dataset(config["name"], **{k: v for k, v in config.items() if k != "name"})
+    return load_named(config, directory)
+
+
+def load_named(config: dict[str, Any], directory: Path) -> zoo.DataSplits:
+    """The data set that a folder's file names with the options of `zoo.load_dataset`."""
+    options = {name: value for name, value in config.items() if name != "name"}
+    if unknown := options.keys() - inspect.signature(zoo.load_dataset).parameters.keys():
+        raise zoo.ZooError(f"{directory} names its data with {min(unknown)!r}, which no data set takes; train it again")
+    return zoo.load_dataset(config["name"], **options)
 
 
 def is_changed(run: zoo.TrainingRun, data: zoo.DataSplits) -> bool:
@@ -282,6 +311,11 @@ def is_changed(run: zoo.TrainingRun, data: zoo.DataSplits) -> bool:
     from zoo.data.splits import content_sha256
 
     return run.config.get("data_sha256") not in (None, content_sha256(data))
+
+
+def name_of(data: zoo.DataSplits) -> str:
+    """What folders are called after a data set: its name or that of its folder, not longer than file systems take."""
+    return Path(data.config["name"]).name[:100]
 
 
 def export_directory(directory: Path) -> Path:

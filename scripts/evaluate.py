@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+import arguments
 import command
 import report
 
@@ -16,8 +16,8 @@ from zoo.tables import write_table
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="a folder that train.py wrote")
+    parser = arguments.Parser(description=__doc__)
+    parser.add_argument("run", type=arguments.path, metavar="RUN_DIR", help="a folder that train.py wrote")
     parser.add_argument(
         "--robustness", action="store_true", help="also measure accuracy under noise, blur, crops, rotation, brightness"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+import arguments
 import command
 
 import zoo
@@ -15,11 +15,11 @@ from zoo.exporting.formats import FORMATS, checked_formats, installed_formats
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = arguments.Parser(
         description=__doc__, epilog="example: python scripts/export.py runs/digits-cnn --formats saved_model onnx"
     )
-    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="a folder that train.py wrote")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="the export (RUN_DIR/export)")
+    parser.add_argument("run", type=arguments.path, metavar="RUN_DIR", help="a folder that train.py wrote")
+    parser.add_argument("--output", type=arguments.path, metavar="DIR", help="the export (RUN_DIR/export)")
     parser.add_argument(
         "--formats",
         nargs="+",
@@ -63,8 +63,8 @@ def export(args: argparse.Namespace) -> None:
         f"{split_name} accuracy {certificate.metrics['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}); "
         f"the Keras model takes {certificate.model['latency_ms']:.3g} ms an input"
     )
-    print(f"export {output}")
-    print(f"certificate {output / 'certificate.json'}")
+    print(f"export {command.visible(output)}")
+    print(f"certificate {command.visible(output / 'certificate.json')}")
 
 
 if __name__ == "__main__":

@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import arguments
 import command
 
 import zoo
-from zoo.errors import unknown_name
+from zoo.errors import unknown_name, visible
 
 _PROGRESS_AFTER = 2.0  # seconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = arguments.Parser(
         description=__doc__,
         usage="%(prog)s [options] EXPORT IMAGE [IMAGE ...]\n"
         "       %(prog)s [options] --model NAME [--weights NAME_OR_PATH] IMAGE [IMAGE ...]",
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "paths",
-        type=Path,
+        type=arguments.path,
         nargs="+",
         metavar="PATH",
         help="a folder that export.py wrote (or a run folder that has one), unless --model is given; then image files or "
@@ -121,7 +122,7 @@ def _answers(
             except zoo.DataError as error:
                 problems.append(str(error))
                 progress.clear()
-                print(f"error: {_printable(' '.join(str(error).split()))}", file=sys.stderr)
+                print(f"error: {error}", file=sys.stderr)
         if read:
             scores = classifier.probabilities(np.stack(pixels))
             found = zoo.decode_predictions(scores, top=top, classes=classifier.class_names)
@@ -134,7 +135,7 @@ def _answers(
 
 def _print_table(answers: Iterator[_Answer], top: int) -> None:
     for file, best in answers:
-        print(f"{_printable(str(file))}  " + "  ".join(f"{name} {score:.3f}" for name, score in best))
+        print(f"{visible(str(file))}  " + "  ".join(f"{name} {score:.3f}" for name, score in best))
 
 
 def _print_csv(answers: Iterator[_Answer], top: int) -> None:
@@ -142,7 +143,7 @@ def _print_csv(answers: Iterator[_Answer], top: int) -> None:
     writer.writerow(["file", *(f"{kind}{k}" for k in range(1, top + 1) for kind in ("class", "probability"))])
     for file, best in answers:
         scores = [cell for name, score in best for cell in (_csv_text(name), f"{score:.6f}")]
-        writer.writerow([_csv_text(_printable(str(file))), *scores])
+        writer.writerow([_csv_text(visible(str(file))), *scores])
 
 
 def _print_json(answers: Iterator[_Answer], top: int) -> None:
@@ -155,11 +156,6 @@ def _print_json(answers: Iterator[_Answer], top: int) -> None:
 
 
 _SHOWN = {"table": _print_table, "csv": _print_csv, "json": _print_json}
-
-
-def _printable(text: str) -> str:
-    """A name that a terminal shows as text, whatever is in it: control characters and broken encodings are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def _csv_text(text: str) -> str:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import arguments
 import command
 
 import zoo
 from zoo.errors import UsageError
+from zoo.storage import read_json
 
 if TYPE_CHECKING:
     from tuning.results import SearchResult
@@ -38,15 +39,19 @@ class RunFolder(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = arguments.Parser(
         description=__doc__, epilog="example: python scripts/report.py runs/digits-cnn runs/digits-mlp"
     )
     parser.add_argument(
-        "directories", type=Path, nargs="+", metavar="DIR", help="folders of runs, and at most one of a search"
+        "directories",
+        type=arguments.path,
+        nargs="+",
+        metavar="DIR",
+        help="folders of runs, and at most one of a search",
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=arguments.path,
         metavar="FILE",
         help="the page (DIR/report.html; of several runs comparison.html beside them)",
     )
@@ -177,10 +182,9 @@ def _read_certificate(directory: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        certificate: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except ValueError as error:
         raise zoo.ZooError(f"{path} is damaged ({error}); export again") from None
-    return certificate
 
 
 if __name__ == "__main__":

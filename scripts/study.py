@@ -6,17 +6,18 @@ import argparse
 import ast
 import hashlib
 import importlib
-import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import arguments
 import command
 from studies.options import StudyOptions
 
-from zoo.errors import UsageError, ZooError, unknown_name
+from zoo.errors import UsageError, ZooError, check_seed, unknown_name
+from zoo.storage import read_json
 
 _FOLDER = Path(__file__).parent / "studies"
 STUDIES = (  # in the order of a course
@@ -52,7 +53,7 @@ STUDIES = (  # in the order of a course
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments.Parser(description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="names and questions")
     runs = actions.add_parser("run", help="run studies", description="Runs studies, and lists all of them on one page.")
@@ -63,17 +64,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs.add_argument("--fast", action="store_true", help="a cut of a few seconds, for tests")
     runs.add_argument("--seed", type=int, default=0, help="decides everything that is random (0)")
     runs.add_argument("--dataset", metavar="NAME", help="another data set, where the study allows one")
-    runs.add_argument("--data", type=Path, metavar="FILE", help="a file or folder, where the study takes one")
-    runs.add_argument("--weights", type=Path, metavar="FILE", help="published weights, where the study takes some")
+    runs.add_argument("--data", type=arguments.path, metavar="FILE", help="a file or folder, where the study takes one")
+    runs.add_argument(
+        "--weights", type=arguments.path, metavar="FILE", help="published weights, where the study takes some"
+    )
     runs.add_argument("--backbone", metavar="NAME", help="another backbone, where the study takes one")
     runs.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings, where the study has some"
     )
     command.add_device_option(runs)
     document = actions.add_parser("document", help="write the results as Markdown, one picture a study")
-    document.add_argument("--to", type=Path, default=Path("docs/studies.md"), metavar="FILE", help="(docs/studies.md)")
+    document.add_argument(
+        "--to", type=arguments.path, default=Path("docs/studies.md"), metavar="FILE", help="(docs/studies.md)"
+    )
     for action in (runs, document):
-        action.add_argument("--output", type=Path, default=Path("runs/studies"), metavar="DIR", help="(runs/studies)")
+        action.add_argument(
+            "--output", type=arguments.path, default=Path("runs/studies"), metavar="DIR", help="(runs/studies)"
+        )
     given = sys.argv[1:] if argv is None else argv
     return command.run(parser, study, argv, resumable="--all" in given)
 
@@ -150,8 +157,7 @@ def _check(names: Sequence[str], options: StudyOptions, *, of_all: bool) -> None
     there = next(folder for folder in (options.output, *options.output.absolute().parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UsageError(f"--output {options.output}: cannot be written; {there} is no folder that you may write to")
-    if options.seed < 0:
-        raise UsageError(f"a seed is 0 or more. Received: --seed {options.seed}")
+    check_seed(options.seed)
 
 
 def _run_one(name: str, options: StudyOptions) -> None:
@@ -171,11 +177,11 @@ def _run_one(name: str, options: StudyOptions) -> None:
 def _is_done(name: str, options: StudyOptions) -> bool:
     """Whether the folder of a study holds the result of the same command and the same code of the study."""
     try:
-        result = json.loads((options.folder(name) / "result.json").read_text(encoding="utf-8"))
+        result = read_json(options.folder(name) / "result.json")
     except (OSError, ValueError):
         return False
     same = (options.command(name), _source(name))
-    return isinstance(result, dict) and (result.get("command"), result.get("source")) == same
+    return (result.get("command"), result.get("source")) == same
 
 
 def _source(name: str) -> str:

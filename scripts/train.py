@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import arguments
 import command
 from evaluate import report_run
 
@@ -20,7 +21,7 @@ import zoo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = arguments.Parser(
         description=__doc__,
         epilog="example: python scripts/train.py --model cnn --dataset digits --set dropout=0.3 --epochs 20",
     )
@@ -33,8 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="LAYERS:EPOCHS[:RATE]",
         help="which layers learn, how long and how fast; several are run in turn, e.g. --phase head:5 --phase all:5:1e-4",
     )
-    parser.add_argument("--from-search", metavar="DIR", help="model, data and values of the best trial of a search")
-    parser.add_argument("--output", metavar="DIR", help="the run folder (runs/DATASET-MODEL)")
+    parser.add_argument(
+        "--from-search", type=arguments.path, metavar="DIR", help="model, data and values of the best trial of a search"
+    )
+    parser.add_argument("--output", type=arguments.path, metavar="DIR", help="the run folder (runs/DATASET-MODEL)")
     command.add_device_option(parser)
     return command.run(parser, train, argv, resumable=True)
 
@@ -52,7 +55,7 @@ def train(args: argparse.Namespace) -> None:
     from zoo.training.trainer import run_config
 
     model = zoo.build(name, data.input_shape, data.num_classes, seed=recipes[0].seed, **options)
-    dataset = Path(data.config["name"]).name
+    dataset = command.name_of(data)
     output = Path(
         args.output
         or command.run_directory(f"runs/{dataset}-{name}", run_config(model, data, recipes, with_content=True))
@@ -80,7 +83,7 @@ def _from_search(
 ) -> tuple[str, dict[str, Any], tuple[zoo.Recipe, ...], zoo.DataSplits]:
     import tuning
 
-    directory = Path(args.from_search)
+    directory: Path = args.from_search
     for option in (
         "model",
         "backbone",
@@ -97,10 +100,9 @@ def _from_search(
     result = tuning.load_result(directory)
     if result.model_name not in zoo.list_models():
         raise zoo.UsageError(f"{directory} searched a model of your own; only catalog models can be trained from here")
-    config = dict(result.data_config)
-    if "name" not in config:
+    if "name" not in result.data_config:
         raise zoo.UsageError(f"{directory} searched on arrays, which a script cannot load again")
-    data = zoo.load_dataset(config.pop("name"), **config)
+    data = command.load_named(result.data_config, directory)
     return result.model_name, result.best_options, result.best_recipes, data
 
 

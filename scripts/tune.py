@@ -8,18 +8,22 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import arguments
 import command
 
 import tuning
 import zoo
 from tuning.oracles import METHODS
 
+if TYPE_CHECKING:
+    import keras_tuner
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = arguments.Parser(
         description=__doc__,
         epilog="example: python scripts/tune.py --model cnn --dataset digits --method grid "
         "--values l2=0,1e-4 learning_rate=0.001,0.003 --epochs 5",
@@ -40,7 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     group.add_argument("--max-trials", type=int, metavar="N", help="trials at most")
     group.add_argument("--max-epochs", type=int, metavar="N", help="epochs of one trial at most")
     group.add_argument("--max-seconds", type=float, metavar="S", help="no trial starts after this time")
-    group.add_argument("--directory", metavar="DIR", help="journal, table and best model (runs/DATASET-MODEL-METHOD)")
+    group.add_argument(
+        "--directory",
+        type=arguments.path,
+        metavar="DIR",
+        help="journal, table and best model (runs/DATASET-MODEL-METHOD)",
+    )
+    group.add_argument("--yes", action="store_true", help="search a very large grid as a whole without asking")
     group.add_argument(
         "--max-total-epochs", type=int, metavar="N", help="no trial starts after so many epochs together"
     )
@@ -76,7 +86,11 @@ def tune(args: argparse.Namespace) -> None:
         from tuning.spaces import default_values
 
         values = (values or default_values(args.model, data.input_shape, recipe)) | fixed
-    directory = Path(args.directory or f"runs/{Path(args.dataset or 'digits').name}-{args.model}-{args.method}")
+    if args.method == "grid" and args.max_trials is None:
+        args.max_trials = _agreed_trials(
+            args, tuning.space(args.model, data.input_shape, data.num_classes, values=values or None, recipe=recipe)
+        )
+    directory = args.directory or Path(f"runs/{command.name_of(data)}-{args.model}-{args.method}")
     result = tuning.search(
         args.model,
         data,
@@ -109,6 +123,28 @@ def tune(args: argparse.Namespace) -> None:
     print(command.visible(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}"))
     page = zoo.write_report(directory / "report.html", search=result, plots=directory / "plots")
     print(f"report {command.visible(page)}")
+
+
+def _agreed_trials(args: argparse.Namespace, space: keras_tuner.HyperModel) -> int | None:
+    """Of a grid so large that nobody can have meant it: the number of its cells, once somebody has agreed; else `None`."""
+    from tuning.discovery import discover
+    from tuning.oracles.cells import count_cells
+    from tuning.plan import MOST_CELLS
+
+    cells = count_cells(discover(space))
+    if cells <= MOST_CELLS:
+        return None
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise zoo.UsageError(f"this grid has {cells:,} cells: --yes trains all of them, --max-trials N the first N")
+        try:
+            answer = input(f"this grid has {cells:,} cells; train all of them? [y/N] ")
+        except EOFError:  # Ctrl-D
+            answer = ""
+            print()
+        if answer.strip().lower() not in ("y", "yes"):
+            raise zoo.UsageError("nothing was trained; give shorter lists, or --max-trials N for the first N cells")
+    return cells
 
 
 def parse_values(name: str, text: str) -> Any:

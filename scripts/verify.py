@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+import arguments
 import command
 
 import zoo
@@ -17,11 +17,12 @@ import zoo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: python scripts/verify.py runs/digits-cnn/export"
-    )
+    parser = arguments.Parser(description=__doc__, epilog="example: python scripts/verify.py runs/digits-cnn/export")
     parser.add_argument(
-        "export", type=Path, metavar="EXPORT", help="a folder that export.py wrote, or a run folder that has one"
+        "export",
+        type=arguments.path,
+        metavar="EXPORT",
+        help="a folder that export.py wrote, or a run folder that has one",
     )
     parser.add_argument("--formats", nargs="+", default=[], metavar="NAME", help="only these (all that the export has)")
     command.add_device_option(parser)
@@ -34,7 +35,7 @@ def verify(args: argparse.Namespace) -> None:
 
     failed = []
     for result in verify(command.export_directory(args.export), args.formats):
-        print(result, flush=True)
+        print(command.visible(result), flush=True)
         if result.problem is not None:
             failed.append(result.format)
     if failed:

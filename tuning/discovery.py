@@ -9,7 +9,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras_tuner
 
-from tuning.parameters import declare
+from tuning.parameters import check_steps, declare
 from tuning.spaces import ModelSpace, space
 from zoo.errors import UsageError
 from zoo.training.recipe import Recipe
@@ -78,6 +78,10 @@ def discover(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperParameters:
             raise UsageError(f"the model cannot be built with its default values: {error}") from error
     if not found.space:
         raise UsageError("the model declares no hyper-parameters: there is nothing to search")
+    for parameter in found.space:
+        if isinstance(parameter, keras_tuner.engine.hyperparameters.Float) and parameter.step is not None:
+            low, high, is_log = parameter.min_value, parameter.max_value, parameter.sampling != "linear"
+            check_steps(parameter.name, low, high, parameter.step, is_log=is_log)
     return found
 
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,15 @@ from tuning.space_runs import SpaceRunner
 from tuning.spaces import ModelSpace
 from tuning.task import FINE_TUNED, TrialOutcome, TrialTask
 from tuning.trial import TrialRunner
+from zoo.storage import remove_files
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tuning.plan import Plan
     from tuning.runs import Run
+
+
+_STATE = re.compile(r"(searched-)?trial-\d+-\d+\.npz")
 
 
 class FineTunedSpace(ModelSpace):
@@ -78,10 +82,6 @@ class FineTuner:
         (outcome,) = self._runner.run([task], shown.on_progress)
         return outcome
 
-    def remove_states(self) -> None:
-        """Deletes what runs went on from; once their record is written."""
-        shutil.rmtree(self._folder / "states", ignore_errors=True)
-
     def close(self) -> None:
         """Lets all models go."""
         self._searched.close()
@@ -121,14 +121,21 @@ def fine_tune_best(plan: Plan, journal: Journal, *, top: int, directory: str | o
             f"fine-tuning of the best trials ({names}): {len(chosen)} to do, {recipe.epochs} epochs a run", flush=True
         )
     progress = SearchProgress(objective=setting.objective, direction=setting.direction, verbose=verbose)
-    with progress as shown, contextlib.closing(FineTuner(plan, recipe, Path(directory) / FINE_TUNED)) as tuner:
+    folder = Path(directory) / FINE_TUNED
+    with progress as shown, contextlib.closing(FineTuner(plan, recipe, folder)) as tuner:
         for trial in chosen:
             outcome = tuner.run(trial, shown)
             record = {"kind": "fine_tuned", "number": trial["number"], "values": trial["values"]}
             journal.append(record | dataclasses.asdict(outcome))
-            tuner.remove_states()
+            remove_states(folder)
             best = best_of(journal.fine_tuned, setting.direction)
             shown.finished(journal.fine_tuned[trial["number"]], None if best is None else best["score"])
+
+
+def remove_states(folder: Path) -> None:
+    """Deletes what runs of fine-tuning went on from, once their record is written."""
+    states = folder / "states"
+    remove_files(states, [file.name for file in states.glob("*") if _STATE.fullmatch(file.name)])
 
 
 def _best_trials(trials: dict[int, dict[str, Any]], direction: str) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ class HyperModelRunner:
             raise UsageError(f"a build function must return a compiled keras.Model. Received: {type(model).__name__}")
         if model.optimizer is not None:
             forget_traces(model.optimizer)  # or every trial's graph would be kept
-        first, state = 0, load_state(run.parent_state)
+        first, state = 0, load_state(run.parent_state, of_weights=True)
         if state is not None:
             first = first_epoch
             _put_weights(model, state)

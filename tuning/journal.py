@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tuning.record_rules import check_record
 from zoo import storage
-from zoo.errors import SaveError, UsageError, ZooError, changes
+from zoo.appending import AppendedFile
+from zoo.errors import UsageError, ZooError, changes
 
 FILE_NAME = "journal.jsonl"
+VERSION = 3  # of what a journal says; its header has it
+_LINE = re.compile(rb'\{"crc32": "([0-9a-f]{8})", "record": (.*)\}\n', re.DOTALL)
 
 
 class Journal:
@@ -26,22 +31,23 @@ class Journal:
 
     Args:
         directory: the search's folder. The caller holds its lock.
-        header: plain values that identify the search. `max_trials` may differ from the journal's, if it grows, and
-            `fine_tune` may come in later.
+        header: plain values that identify the search. `max_trials` may differ from the journal's, if it grows or there was
+            none, and `fine_tune` may come in later.
 
     Attributes:
         trials: number -> record of each finished trial, in the order in which they ended.
         fine_tuned: number -> record of each trial that was trained on.
+        path: the file.
         events: what the oracle was asked and told, as it was when the journal was opened.
         seconds: wall time that the search has taken, by its last record.
 
     Raises:
         UsageError: the folder holds another search; the message names the differences.
-        ZooError: a record before the last one is damaged.
+        ZooError: a record before the last one is damaged, or one says what no search does.
     """
 
     def __init__(self, directory: str | os.PathLike[str], header: dict[str, Any]) -> None:
-        path = Path(directory) / FILE_NAME
+        self.path = path = Path(directory) / FILE_NAME
         if not path.exists():
             storage.write_text(path, "")  # which also puts the folder's new entry on the disk
         header = as_plain({"kind": "header", **header})
@@ -53,24 +59,23 @@ class Journal:
         self.trials, self.fine_tuned = _ended(records, "trial"), _ended(records, "fine_tuned")
         self.events = [record for record in records if record["kind"] not in ("header", "fine_tuned")]
         self.seconds = max((record["ended"] for record in self.trials.values()), default=0.0)
-        self._file = path.open("ab")
-        self._file.truncate(end)  # a torn last line goes
+        self._file = AppendedFile(path, size=end)  # a torn last line goes
         if not records or _header(records) != header:
             self.append(header)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Adds one record and waits until it is on the disk."""
-        text = _canonical(as_plain(record))
-        line = f'{{"crc32": "{_checksum(text)}", "record": {text}}}\n'
-        try:
-            self._file.write(line.encode("utf-8"))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise SaveError(f"{self._file.name} cannot be written: {error.strerror or error}") from error
+        """Adds one record and waits until it is on the disk.
+
+        Raises:
+            SaveError: the disk does not take it; the journal is as it was.
+        """
+        record = as_plain(record)
+        text = json.dumps(record, separators=(",", ":")).encode("utf-8")
+        self._file.write(b'{"crc32": "%b", "record": %b}\n' % (_checksum(text), text))
+        self._file.flush()
         ended = {"trial": self.trials, "fine_tuned": self.fine_tuned}.get(record["kind"])
         if ended is not None:
-            ended[record["number"]] = as_plain(record)
+            ended[record["number"]] = record
 
     def __enter__(self) -> Journal:
         return self
@@ -88,10 +93,10 @@ def read_journal(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], Rec
     """The header of a search, its finished trials, and those that were fine-tuned, by number; changes nothing.
 
     Raises:
-        ZooError: the folder holds no search, or a record before the last one is damaged.
+        ZooError: the folder holds no search, a record before the last one is damaged, or one says what no search does.
     """
     path = Path(directory) / FILE_NAME
-    records = _read(path)[0] if path.exists() else []
+    records = _read(path)[0] if path.is_file() else []
     if not records:
         raise ZooError(f"{directory} holds no search (no {FILE_NAME})")
     return _header(records), _ended(records, "trial"), _ended(records, "fine_tuned")
@@ -112,36 +117,48 @@ def _plain(value: Any) -> Any:
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """All sound records, and the length in bytes of the lines that hold them."""
-    lines = path.read_bytes().splitlines(keepends=True)
-    records, end = [], 0
-    for i, line in enumerate(lines):
-        record = _parse(line)
-        if record is None and i + 1 < len(lines):
-            raise ZooError(f"{path} is damaged in line {i + 1}; choose another directory, or restore the file")
-        if record is None:
-            break  # the crash came while this line was written
-        records.append(record)
-        end += len(line)
+    records, end, damaged = [], 0, None
+    with path.open("rb") as file:  # line by line: a journal of ten thousand trials need not be in memory as bytes too
+        for number, line in enumerate(file, 1):
+            if damaged is not None:
+                raise ZooError(f"{path} is damaged in line {damaged}; choose another directory, or restore the file")
+            record = _parse(line)
+            if record is None:
+                damaged = number  # if it is the last line, the crash came while it was written
+                continue
+            if number == 1:
+                _check_version(path, record)
+            try:
+                check_record(record, first=number == 1)
+            except ValueError as error:
+                raise ZooError(f"{path} holds what no search writes, in line {number}: {error}") from None
+            records.append(record)
+            end += len(line)
     return records, end
 
 
+def _check_version(path: Path, header: Any) -> None:
+    version = header.get("version") if isinstance(header, dict) else VERSION  # what is no header is refused as such
+    if isinstance(version, int) and version != VERSION:
+        raise ZooError(
+            f"{path} was written by another version of keras-zoo (format {version}, this one reads {VERSION}): choose "
+            "another directory, or go on with that version"
+        )
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n"):
+    found = _LINE.fullmatch(line)
+    if found is None or found[1] != _checksum(found[2]):  # of the bytes: making them anew took longer than reading them
         return None
     try:
-        outer = json.loads(line)
-        record = outer["record"]
-        return record if outer["crc32"] == _checksum(_canonical(record)) else None
-    except (ValueError, KeyError, TypeError):
+        record: dict[str, Any] = json.loads(found[2])
+    except (ValueError, RecursionError):
         return None
+    return record
 
 
-def _canonical(record: Any) -> str:
-    return json.dumps(record, separators=(",", ":"))
-
-
-def _checksum(text: str) -> str:
-    return f"{zlib.crc32(text.encode('utf-8')):08x}"
+def _checksum(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)
 
 
 def _header(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -155,7 +172,7 @@ def _ended(records: list[dict[str, Any]], kind: str) -> Records:
 
 def _check_same_search(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     before, now = old["max_trials"], new["max_trials"]
-    if now is None or (before is not None and now >= before):
+    if before is None or now is None or now >= before:
         old = {**old, "max_trials": now}
     if "fine_tune" in new:
         old = {"fine_tune": new["fine_tune"], **old}

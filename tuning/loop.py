@@ -6,13 +6,13 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
-from tuning.checkpoints import Checkpoints, best_of
+from tuning.checkpoints import Checkpoints
 from tuning.executors import Executor
 from tuning.journal import Journal, as_plain
 from tuning.progress import SearchProgress
 from tuning.task import TrialOutcome, TrialTask, epochs_of
 from tuning.vectorized.grouping import MOST_MEMBERS, can_stack, group_key, keys_of_groups
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_line
 
 if TYPE_CHECKING:
     from tuning.plan import Plan
@@ -56,6 +56,8 @@ class SearchLoop:
         self.asked: dict[int, Any] = {}  # number -> the oracle's trial, while it is not told
         self.attempts: dict[int, int] = {}
         self.started = time.monotonic()
+        self._epochs = 0  # of all trials that have ended
+        self._paused: set[int] = set()  # trials that ended at a rung
         self._keys: dict[int, str] = {}  # trials that train with others of the same key
         self._next: Any = None  # a trial that was asked and is not yet submitted
 
@@ -65,16 +67,28 @@ class SearchLoop:
         return self.journal.seconds + time.monotonic() - self.started
 
     def replay(self) -> None:
-        """Brings the oracle to where the journal ends."""
-        for event in self.journal.events:
-            if event["kind"] == "asked":
-                self._replay_asked(event["trials"])
-                continue
-            number = event["number"]
-            if event["kind"] == "retried":
-                self.attempts[number] = self.attempts.get(number, 0) + 1
-            else:
-                self._tell(event)
+        """Brings the oracle to where the journal ends.
+
+        Raises:
+            ZooError: the journal is not of this search; whoever wrote its values could write any.
+        """
+        together: set[int] = set()
+        try:
+            for event in self.journal.events:
+                if event["kind"] == "asked":
+                    self._replay_asked(event["trials"])
+                    together |= {trial["number"] for trial in event["trials"] if trial["together"]}
+                else:
+                    self._replay_ended(event)
+        except ZooError:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise ZooError(
+                f"{self.journal.path} cannot be gone on with ({one_line(error)}). Choose another directory"
+            ) from error
+        self.journal.events.clear()  # of thousands of trials the memory is wanted
+        for number in together & self.asked.keys():
+            self._keys[number] = group_key(self.setting, self._task(number)) or ""
         self.checkpoints.remove_torn()
         self._prune()
 
@@ -82,15 +96,26 @@ class SearchLoop:
         """Asks for trials again, in their order, and checks that they are those of the journal."""
         for expected in trials:
             number, trial = expected["number"], self._ask()
-            asked = None if trial is None else as_plain(trial.hyperparameters.values)
+            asked = None if trial is None else trial.hyperparameters.values
+            asked = asked if asked == expected["values"] else as_plain(asked)
             if trial is None or int(trial.trial_id) != number or asked != expected["values"]:
                 raise ZooError(
-                    f"the journal's trial {number + 1} has the values {expected['values']}, the search now asks for "
-                    f"{asked}: was it made by another version of a package? Choose another directory"
+                    f"{self.journal.path}: trial {number + 1} has the values {expected['values']}, the search now asks for "
+                    f"{asked}: was it made by another version of a package, or of keras-zoo? Choose another directory"
                 )
             self.asked[number] = trial
-            if expected["together"]:
-                self._keys[number] = group_key(self.setting, self._task(number)) or ""
+
+    def _replay_ended(self, event: dict[str, Any]) -> None:
+        number = event["number"]
+        if number not in self.asked:
+            raise ZooError(
+                f"{self.journal.path} ends trial {number + 1}, which was not running then: no search writes that. Choose another "
+                "directory"
+            )
+        if event["kind"] == "retried":
+            self.attempts[number] = self.attempts.get(number, 0) + 1
+        else:
+            self._tell(event)
 
     def has_work(self) -> bool:
         """Whether there is a trial to run: one that was running when the search was killed, or a new one."""
@@ -136,13 +161,12 @@ class SearchLoop:
 
     def _may_start(self) -> bool:
         """Whether the budget allows another trial; those that were asked for and have not ended count as done."""
-        budget, trials = self.budget, self.journal.trials
-        if budget.trials is not None and len(trials) + len(self.asked) >= budget.trials:
+        budget = self.budget
+        if budget.trials is not None and len(self.journal.trials) + len(self.asked) >= budget.trials:
             return False
         if self._is_late():
             return False
-        spent = sum(record["epochs"] for record in trials.values())
-        return budget.epochs is None or spent + self._planned_epochs() < budget.epochs
+        return budget.epochs is None or self._epochs + self._planned_epochs() < budget.epochs
 
     def _is_late(self) -> bool:
         return self.budget.seconds is not None and self.seconds >= self.budget.seconds
@@ -184,7 +208,7 @@ class SearchLoop:
         most = max(1, MOST_MEMBERS // (self.setting.folds * self.setting.repeats))  # their results wait for each other
         group = alike[: min(most, -(-len(alike) // workers))]
         waiting[:] = [task for task in waiting if task not in group]
-        threshold = self.checkpoints.threshold(self.journal.trials)
+        threshold = self.checkpoints.threshold()
         return [dataclasses.replace(task, better_than=threshold, together=key is not None) for task in group]
 
     def _ask(self) -> Any:
@@ -224,14 +248,18 @@ class SearchLoop:
         }
         self.journal.append(record)
         self._tell(self.journal.trials[task.number])
-        best = best_of(self.journal.trials, self.setting.direction)
-        self.shown.finished(self.journal.trials[task.number], None if best is None else best["score"])
+        self.shown.finished(self.journal.trials[task.number], self.checkpoints.best_score)
 
     def _tell(self, record: dict[str, Any]) -> None:
-        """Tells the oracle what became of a trial."""
+        """Tells the oracle what became of a trial, and counts it; its cost must not grow with the trials before it."""
         import keras_tuner
 
+        self._epochs += record["epochs"]
+        self.checkpoints.count(record)
+        if "tuner/epochs" in record["asked"]:
+            self._paused.add(record["number"])
         trial = self.asked.pop(record["number"])
+        self._keys.pop(record["number"], None)
         if record["hyperparameters"] is not None:
             trial.hyperparameters = keras_tuner.HyperParameters.from_config(record["hyperparameters"])
         if record["status"] == "completed":
@@ -246,9 +274,6 @@ class SearchLoop:
         """Keeps the best models, and the states of trials that run, of those they continue, and of paused ones."""
         parents = {trial.hyperparameters.values.get("tuner/trial_id") for trial in self.asked.values()}
         paused = getattr(self.oracle, "resumable_trials", None)
-        if paused is not None:
-            kept = {int(name) for name in paused()}
-        else:  # a stock oracle does not say
-            kept = {n for n, record in self.journal.trials.items() if "tuner/epochs" in record["asked"]}
+        kept = {int(name) for name in paused()} if paused is not None else set(self._paused)  # a stock one does not say
         kept |= {int(parent) for parent in parents if parent is not None}
-        self.checkpoints.prune(self.journal.trials, running=self.asked, resumable=kept)
+        self.checkpoints.prune(running=self.asked, resumable=kept)

@@ -17,6 +17,7 @@ from zoo.errors import UsageError
 if TYPE_CHECKING:
     import keras_tuner
 
+MOST_STEPS = 1_000_000  # of a range; they are listed
 _JSON = "json:"  # how a value that `Choice` cannot hold begins
 
 
@@ -55,7 +56,8 @@ def parameter(name: str, given: Any) -> Range | Choices:
         UsageError: an empty list, the same value twice, `low >= high`, a log range from zero or below, or no number.
     """
     if isinstance(given, Range):
-        return _checked_range(name, given)
+        low, high, step = (_plain(value) for value in (given.low, given.high, given.step))
+        return _checked_range(name, Range(low, high, step, given.log))
     if isinstance(given, list):
         return _choices(name, [_plain(value) for value in given])
     if isinstance(given, tuple) and (len(given) == 2 or (len(given) == 3 and given[2] == "log")):
@@ -115,7 +117,25 @@ def _checked_range(name: str, given: Range) -> Range:
         raise UsageError(f"{name} needs low < high. Received: ({given.low}, {given.high})")
     if given.log and given.low <= 0:
         raise UsageError(f"{name} needs low > 0 on a log scale. Received: ({given.low}, {given.high})")
+    if given.step is not None:
+        _check_step(name, given, given.step)
     return given
+
+
+def _check_step(name: str, given: Range, step: Any) -> None:
+    is_whole = isinstance(given.low, int) and isinstance(given.high, int)
+    kinds, least = (int, "whole") if is_whole else (int | float, "finite")
+    if isinstance(step, bool) or not isinstance(step, kinds) or not (1 if given.log else 0) < step < math.inf:
+        above = "above 1, by which values are multiplied" if given.log else "above 0"
+        raise UsageError(f"the step of {name} must be a {least} number {above}. Received: step={step!r:.80}")
+    check_steps(name, given.low, given.high, step, is_log=given.log)
+
+
+def check_steps(name: str, low: float, high: float, step: float, *, is_log: bool) -> None:
+    """Raises a UsageError for a range of more steps than can be listed."""
+    count = math.log(high / low, step) if is_log else (high - low) / step
+    if count > MOST_STEPS:
+        raise UsageError(f"{name} has {count:,.0f} steps, the most is {MOST_STEPS:,}; give a greater step, or none")
 
 
 def _choices(name: str, values: list[Any]) -> Choices:

@@ -11,12 +11,13 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras_tuner
 
-from tuning import discovery, oracles
+from tuning import discovery, journal, oracles
 from tuning.head_spaces import find_heads
 from tuning.oracles.cells import count_cells
 from tuning.oracles.cost import halving_cost, hyperband_cost
 from tuning.spaces import ModelSpace
 from tuning.task import Setting
+from zoo.data.folds import check_folds
 from zoo.data.splits import DataSplits, as_splits, content_sha256
 from zoo.errors import UsageError, unknown_name
 from zoo.models.backbones import DEFAULT_BACKBONE
@@ -25,6 +26,7 @@ from zoo.training.trainer import check_fit
 from zoo.weights.fetch import find_weights
 from zoo.weights.sources import SOURCES
 
+MOST_CELLS = 10_000  # of a grid that is searched without asking
 RUNGS = ("halving", "hyperband")  # the methods that decide the epochs of a trial
 
 
@@ -85,18 +87,22 @@ def make_plan(
     aim = method.objective if isinstance(method, keras_tuner.Oracle) and method.objective is not None else objective
     setting = _setting(model, data, values=values, recipe=recipe, objective=aim, epochs=epochs)
     setting = dataclasses.replace(setting, folds=folds, repeats=repeats, max_epochs=last_rung)
-    images, recipe = setting.data, setting.recipe
+    if folds > 1:
+        check_folds(setting.data, folds)
     fine_tune = None if fine_tune is None else _fine_tune(fine_tune, setting)
+    space = discovery.discover(setting.hypermodel)
+    if method == "grid" and max_trials is None:
+        _check_grid(count_cells(space))
+    images, recipe = setting.data, setting.recipe
     weights = _weight_hashes(setting.hypermodel)
     heads = find_heads(setting.hypermodel, images, repeats=repeats, verbose=verbose)
     if heads is not None:
         setting = dataclasses.replace(setting, hypermodel=heads.space, data=heads.data, recipe=heads.space.recipe)
-    space = discovery.discover(setting.hypermodel)
     fields = list(getattr(setting.hypermodel, "recipe_fields", ()))
     if by_rungs and "epochs" in fields:
         raise UsageError(f"{method} decides the epochs of a trial: take epochs out of values, give max_epochs")
     header = {
-        "version": 3,
+        "version": journal.VERSION,
         "model": discovery.model_label(model),
         "space": discovery.describe(space),
         "recipe_fields": fields,
@@ -118,6 +124,15 @@ def make_plan(
     oracle = _oracle(method, space, setting, max_epochs, seed)
     stacked = getattr(oracle, "asks_ahead", False) or folds * repeats > 1
     return Plan(dataclasses.replace(setting, stacked=stacked), oracle, header, images, fine_tune)
+
+
+def _check_grid(cells: int) -> None:
+    """Refuses a grid that nobody can have meant to search as a whole, unless they say so."""
+    if cells > MOST_CELLS:
+        raise UsageError(
+            f"this grid has {cells:,} cells: give max_trials={cells} to train all of them, fewer to train the first, or "
+            "shorter lists of values"
+        )
 
 
 def _fine_tune(recipe: Recipe, setting: Setting) -> Recipe:
@@ -201,6 +216,8 @@ def _setting(
     elif epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     _check_draws(recipe, getattr(hypermodel, "recipe_fields", ()))
+    if not isinstance(objective, str | keras_tuner.Objective):
+        raise UsageError(f"objective must be the name of a metric. Received: objective={objective!r:.80}")
     name = objective if isinstance(objective, str) else objective.name
     if isinstance(hypermodel, ModelSpace) and name not in oracles.DIRECTIONS:
         raise unknown_name("objective", name, oracles.DIRECTIONS)

@@ -18,10 +18,9 @@ from matplotlib.ticker import MaxNLocator
 from tuning import parameter_plots
 from tuning.colours import add_colour_bar, rung_colours, score_colours
 from tuning.dimensions import completed_trials, score_limits
-from zoo import storage
 from zoo.errors import ZooError
 from zoo.reporting import figures
-from zoo.training.curves import BEST, INK, finish_axes
+from zoo.training.curves import BEST, INK, finish_axes, save_figure
 
 if TYPE_CHECKING:
     from tuning.results import SearchResult
@@ -119,9 +118,7 @@ CAPTIONS = {
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Writes a figure as .png, .svg or .pdf, atomically."""
-    with storage.atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120, facecolor="white")
-    return Path(path)
+    return save_figure(figure, path, dpi=120)
 
 
 def drawn(result: SearchResult) -> dict[str, Figure]:

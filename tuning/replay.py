@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import keras_tuner
 
 _COLUMNS = ["trial", "epochs", "cost", "seconds", "spent", "score", "best", "regret"]
+_MOST_BYTES = 2**28  # of a grid, unfolded
 _RECORDED = Path(__file__).with_name("recorded")
 
 
@@ -126,11 +128,24 @@ class RecordedGrid:
             ZooError: the file is missing or damaged.
         """
         try:
-            document = json.loads(gzip.decompress(Path(path).read_bytes()))
+            with gzip.open(path) as file:
+                content = file.read(_MOST_BYTES + 1)
+            if len(content) > _MOST_BYTES:
+                raise ValueError(f"larger than {_MOST_BYTES:,} bytes")
+            document = json.loads(content)
             for name in ("curves", "seconds"):
                 document[name] = np.array(document[name], dtype=float)  # null becomes NaN
             return cls(**document)
-        except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+            zlib.error,
+        ) as error:
             raise ZooError(f"{path} is no recorded grid: {error}") from error
 
 
@@ -226,17 +241,7 @@ def _rows(oracle: keras_tuner.Oracle, grid: RecordedGrid, max_epochs: int, limit
 
 
 def _space(parameters: Mapping[str, list[Any]]) -> keras_tuner.HyperParameters:
-    """A space that nothing is added to, so that its many copies may share their parameters."""
-    import zoo.startup  # noqa: F401  (before Keras)
-
-    # isort: split
-    import keras_tuner
-
-    class SharedSpace(keras_tuner.HyperParameters):
-        def copy(self) -> SharedSpace:
-            twin = SharedSpace()
-            twin._hps, twin._space, twin.values = self._hps, self._space, dict(self.values)
-            return twin
+    from tuning.oracles.sharing import SharedSpace  # loads Keras Tuner
 
     space = SharedSpace()
     for name, values in parameters.items():

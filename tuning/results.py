@@ -17,6 +17,7 @@ from tuning.parameters import decode, expanded
 from tuning.task import fine_tuned_path, model_path
 from zoo import storage
 from zoo.errors import ZooError
+from zoo.paths import checked_path
 from zoo.tables import write_table
 from zoo.training.recipe import Recipe
 
@@ -177,7 +178,8 @@ class SearchResult:
         """The very model that scored best, loaded from its file in `models/` or `fine_tuned/`.
 
         Raises:
-            ZooError: the file is missing or is not that trial's, or the score is the mean of several models.
+            ZooError: the file is missing, is not that trial's or no model without code, or the score is the mean of several
+                models.
         """
         best = self._best
         if self.num_models > 1:
@@ -189,11 +191,9 @@ class SearchResult:
         if not path.is_file() or storage.sha256_of_file(path) != best.get("model_sha256"):
             what = "is not the model of the best trial" if path.is_file() else "is missing"
             raise ZooError(f"{path} {what} (trial {best['number'] + 1}); train it again by retrain_best()")
-        import keras
+        from zoo.models.saved import load_model_file  # loads TensorFlow
 
-        import zoo.models.layers  # noqa: F401  # its layers are known to Keras once imported
-
-        return keras.saving.load_model(path)
+        return load_model_file(path, compiled=True)
 
     def retrain_best(
         self,
@@ -287,7 +287,8 @@ def load_result(directory: str | os.PathLike[str]) -> SearchResult:
     Example:
         >>> tuning.load_result("runs/search").best_values
     """
-    return SearchResult(Path(directory), *read_journal(directory))
+    directory = checked_path(directory)
+    return SearchResult(directory, *read_journal(directory))
 
 
 def _values_of(trial: dict[str, Any]) -> dict[str, Any]:

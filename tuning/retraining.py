@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
 import numbers
 import os
@@ -18,7 +17,9 @@ import pandas as pd
 from tuning.journal import as_plain
 from zoo import storage
 from zoo.errors import UsageError
+from zoo.replacing import check_replaceable
 from zoo.tables import write_table
+from zoo.training.run import files_of_run
 
 if TYPE_CHECKING:
     from tuning.results import SearchResult
@@ -76,12 +77,17 @@ def retrain_best(
         }
     )
     with storage.DirectoryLock(result.directory):
-        done = _continued(result.directory, belongs_to)
+        done = _done(result.directory, belongs_to)
+        folders = {seed: None if output_dir is None else Path(output_dir) / f"seed-{seed}" for seed in wanted}
+        todo = {s: f for s, f in folders.items() if s not in done or not (f is None or (f / "result.json").exists())}
+        for folder in filter(None, todo.values()):  # before the first is trained
+            check_replaceable(folder, files_of_run)
+        if not done:
+            _begin(result.directory, belongs_to)
         for number, seed in enumerate(wanted, 1):
-            folder = None if output_dir is None else Path(output_dir) / f"seed-{seed}"
-            if seed in done and (folder is None or (folder / "result.json").exists()):
+            if seed not in todo:
                 continue
-            done[seed] = row = _train(result, splits, seed, folder, verbose=verbose)
+            done[seed] = row = _train(result, splits, seed, todo[seed], verbose=verbose)
             write_table(result.directory / TABLE, pd.DataFrame(done.values()))
             if verbose:
                 print(f"seed {seed} ({number}/{len(wanted)})  {_scores(row)}  {row['seconds']:.1f} s", flush=True)
@@ -116,15 +122,19 @@ def _data(result: SearchResult, data: Any) -> DataSplits:
     return zoo.load_dataset(options.pop("name"), **options)
 
 
-def _continued(directory: Path, belongs_to: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """The rows of the seeds that are done; none when they belong to something else, which this call then replaces."""
+def _done(directory: Path, belongs_to: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """The rows of the seeds that are done; none when they belong to something else."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        if json.loads((directory / BELONGS_TO).read_text(encoding="utf-8")) == belongs_to:
+        if storage.read_json(directory / BELONGS_TO) == belongs_to:
             rows = pd.read_csv(directory / TABLE, float_precision="round_trip")[_COLUMNS].to_dict("records")
             return {int(row["seed"]): {str(name): value for name, value in row.items()} for row in rows}
+    return {}
+
+
+def _begin(directory: Path, belongs_to: dict[str, Any]) -> None:
+    """Replaces the rows of something else."""
     (directory / TABLE).unlink(missing_ok=True)  # first: the table must never stand beside what it does not belong to
     storage.write_json(directory / BELONGS_TO, belongs_to)
-    return {}
 
 
 def _train(result: SearchResult, data: DataSplits, seed: int, folder: Path | None, *, verbose: bool) -> dict[str, Any]:
@@ -150,7 +160,7 @@ def _run_folder(folder: Path | None) -> Iterator[Path | None]:
     if folder is None:
         yield None
         return
-    with storage.atomic_directory(folder) as temporary:
+    with storage.atomic_directory(folder, owned=files_of_run) as temporary:
         yield temporary
 
 

@@ -160,11 +160,11 @@ class Watch(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def load_state(path: Path | None) -> State | None:
-    """A saved state; `None` where there is none or a damaged one: its epochs are made again, with the same result."""
+def load_state(path: Path | None, *, of_weights: bool = False) -> State | None:
+    """A saved state, with what `State.load` takes; `None` where there is none or a damaged one: its epochs are made again, with the same result."""
     if path is None or not path.exists():
         return None
     try:
-        return State.load(path)
+        return State.load(path, of_weights=of_weights)
     except ZooError:
         return None

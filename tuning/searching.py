@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from tuning.executors import check_executor, make_executor
 from tuning.journal import Journal
 from tuning.progress import SearchProgress
 from tuning.results import SearchResult, load_result
-from zoo.errors import UsageError
+from zoo.errors import UsageError, check_count, check_seed
+from zoo.paths import checked_path
 from zoo.storage import DirectoryLock
 from zoo.training.recipe import Recipe
 
@@ -71,7 +73,7 @@ def search(
             augment, drop_remainder and seed.
         objective: a metric of the trained model; with a `keras_tuner.Objective` where its direction is not obvious.
         max_trials: trials at most, resumed ones included. Defaults to 10 for methods that do not end by themselves. May
-            grow when a search is resumed.
+            grow when a search is resumed. A grid of more than 10,000 cells must be given it.
         max_epochs: epochs of a trial, by default `recipe.epochs`; for "halving" and "hyperband" of one in the last rung, by
             default 27.
         max_total_epochs: no trial starts once all of them together have taken so many epochs.
@@ -94,7 +96,8 @@ def search(
         verbose: whether to show progress.
 
     Raises:
-        UsageError: unknown names, a space that is none, or `directory` holds another search.
+        UsageError: unknown names, a space that is none, a very large grid without `max_trials`, or `directory` holds another
+            search.
         LockedError: another process searches in `directory`.
         SaveError: the disk is full; the search can be resumed.
         ZooError: every trial failed; the message has the first one's reason.
@@ -103,18 +106,18 @@ def search(
         >>> tuning.search("softmax", zoo.load_dataset("digits"), method="grid", directory="runs/grid",
         ...               values={"l2": [0.0, 1e-4], "learning_rate": [0.03, 0.1]}).best_values
     """
-    if isinstance(method, str):
+    if isinstance(method, str) or not hasattr(method, "populate_space"):
         oracles.check_method(method)
         max_trials = DEFAULT_TRIALS if max_trials is None and method not in _ENDING else max_trials
+    directory = checked_path(directory)
     check_executor(executor, workers=workers, address=address)
-    _check_positive(max_trials=max_trials, max_epochs=max_epochs, max_seconds=max_seconds, folds=folds, repeats=repeats)
-    _check_positive(max_total_epochs=max_total_epochs, keep_best=keep_best, fine_tune_top=fine_tune_top)
+    counts = {"max_trials": max_trials, "max_epochs": max_epochs, "max_total_epochs": max_total_epochs, "folds": folds}
+    counts |= {"repeats": repeats, "keep_best": keep_best, "fine_tune_top": fine_tune_top}
+    _check(counts, {"recipe": recipe, "fine_tune": fine_tune}, retries, seed, max_seconds)
     from tuning.fine_tuning import fine_tune_best  # loads TensorFlow
     from tuning.loop import Budget
     from tuning.plan import RUNGS, make_plan
 
-    budget = Budget(max_trials, max_total_epochs, max_seconds)
-    max_epochs = DEFAULT_EPOCHS if method in RUNGS and max_epochs is None else max_epochs
     planned = make_plan(
         model,
         data,
@@ -123,7 +126,7 @@ def search(
         recipe=recipe,
         objective=objective,
         max_trials=max_trials,
-        max_epochs=max_epochs,
+        max_epochs=DEFAULT_EPOCHS if method in RUNGS and max_epochs is None else max_epochs,
         folds=folds,
         repeats=repeats,
         seed=seed,
@@ -136,7 +139,7 @@ def search(
             planned,
             journal,
             checkpoints,
-            budget,
+            Budget(max_trials, max_total_epochs, max_seconds),
             retries=retries,
             verbose=verbose,
             executor=executor,
@@ -150,10 +153,18 @@ def search(
     return result
 
 
-def _check_positive(**counts: float | None) -> None:
+def _check(counts: Mapping[str, Any], recipes: Mapping[str, Any], retries: Any, seed: Any, max_seconds: Any) -> None:
+    """Raises a UsageError for the first number that is out of its range, or recipe that is none."""
     for name, value in counts.items():
-        if value is not None and value <= 0:
-            raise UsageError(f"{name} must be positive. Received: {name}={value}")
+        if value is not None:
+            check_count(name, value)
+    check_count("retries", retries, least=0)
+    check_seed(seed)
+    for name, recipe in recipes.items():
+        if not isinstance(recipe, Recipe) and (name == "recipe" or recipe is not None):
+            raise UsageError(f"{name} must be a Recipe. Received: {name}={recipe!r:.80}")
+    if max_seconds is not None and not (isinstance(max_seconds, numbers.Real) and float(max_seconds) > 0):
+        raise UsageError(f"max_seconds must be a positive number. Received: max_seconds={max_seconds!r:.80}")
 
 
 def _run(

@@ -13,15 +13,18 @@ import keras
 import keras_tuner
 import numpy as np
 
+from tuning.head_spaces import HeadSpace
 from tuning.reuse import Programs
 from tuning.runs import ProgramRun, Run, RunResult, load_state
 from tuning.task import Setting
 from tuning.vectorized.group import same_kind, train_together
 from tuning.vectorized.grouping import batches_of_runs
 from tuning.vectorized.members import Member
+from zoo.data.splits import DataSplits
 from zoo.training.program import Program
 from zoo.training.recipe import Recipe
 from zoo.training.trainer import check_fit
+from zoo.training.unscaled import warn_if_unscaled
 
 InitialWeights = Callable[[keras_tuner.HyperParameters, Run], Sequence[np.ndarray]]
 
@@ -38,6 +41,7 @@ class SpaceRunner:
         self._setting, self._space, self._initial_weights = setting, setting.hypermodel, initial_weights
         self._programs = Programs(self._space)
         self._keeps_models = setting.folds * setting.repeats == 1
+        self._looks = not isinstance(self._space, HeadSpace)  # at inputs, once; features are as they are
 
     @property
     def signatures(self) -> int:
@@ -85,7 +89,7 @@ class SpaceRunner:
             for place in places:
                 options, recipe = chosen[place]
                 member = Member(program, weights_of(recipe.seed), options, recipe, runs[place].data)
-                check_fit(program.model, runs[place].data, [recipe])
+                self._check(program.model, runs[place].data, recipe)
                 begun.append((member, self._begin(member, runs[place])))
             for kind in dict.fromkeys(same_kind(*pair) for pair in begun):  # killed searches leave several
                 train_together(program, [pair for pair in begun if same_kind(*pair) == kind])
@@ -104,10 +108,16 @@ class SpaceRunner:
         self, program: Program, options: dict[str, Any], recipe: Recipe, run: Run, first_epoch: int
     ) -> RunResult:
         started = time.monotonic()
-        check_fit(program.model, run.data, [recipe])
+        self._check(program.model, run.data, recipe)
         going = ProgramRun(program, run, recipe, self._setting.objective, lambda: time.monotonic() - started)
         going.phase.fit(going.callbacks, until=run.epochs)
         return going.result(first_epoch, self._maker(options, recipe, program.model.get_weights))
+
+    def _check(self, model: keras.Model, data: DataSplits, recipe: Recipe) -> None:
+        check_fit(model, data, [recipe])
+        if self._looks:
+            warn_if_unscaled(model, data)
+        self._looks = False
 
     def _begin(self, member: Member, run: Run) -> ProgramRun:
         program = cast("Program", member)  # what is asked of one, a member has too

@@ -12,7 +12,7 @@ import zoo.startup  # before Keras
 import keras_tuner
 
 import zoo
-from tuning.parameters import Choices, Range, declare, expanded, named_sets, parameter
+from tuning.parameters import Choices, Range, declare, decode, expanded, named_sets, parameter
 from zoo.errors import UsageError, unknown_name
 from zoo.models import catalog
 from zoo.training.recipe import Recipe
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 DEFAULT_RECIPE = Recipe()
+_TAKES_ANY_FIELD = Recipe(optimizer="sgd", augment=("flip",))  # the fields that others must go with are there
 
 # Learning rates worth trying, by optimizer, where the optimizer itself is not searched.
 LEARNING_RATES = {
@@ -80,8 +81,10 @@ class ModelSpace(keras_tuner.HyperModel):
         recipe: Recipe,
     ) -> None:
         super().__init__(name=model_name)
+        if values is not None and not (isinstance(values, Mapping) and all(isinstance(name, str) for name in values)):
+            raise UsageError(f"values must be a dictionary, name -> list or range. Received: values={values!r:.80}")
         self.model_name = model_name
-        self.input_shape = tuple(input_shape)
+        self.input_shape = catalog.checked_shape(input_shape)
         self.num_classes = num_classes
         self.values = None if values is None else dict(values)
         self.recipe = recipe
@@ -107,6 +110,9 @@ class ModelSpace(keras_tuner.HyperModel):
         if model_name == "transfer" and recipe.trainable is None and "trainable" not in names:
             self.recipe = dataclasses.replace(recipe, trainable="head")  # what a search over heads means
         self.recipe_fields = tuple(name for name in names if name not in options)
+        for name in plain:
+            if name in self.recipe_fields:
+                _check_field(name, self.parameters[name])
 
     def choose(self, hp: keras_tuner.HyperParameters) -> tuple[dict[str, Any], Recipe]:
         """The builder's options and the recipe that `hp` stands for; declares all hyper-parameters to it."""
@@ -144,6 +150,13 @@ class ModelSpace(keras_tuner.HyperModel):
         changed = copy.copy(self)
         changed.recipe = dataclasses.replace(self.recipe, epochs=epochs)
         return changed
+
+
+def _check_field(name: str, what: Range | Choices) -> None:
+    """Refuses values that are out of range in any recipe; trials that begin with them would all fail."""
+    values: list[Any] = [what.low, what.high] if isinstance(what, Range) else [decode(value) for value in what.values]
+    for value in values:
+        dataclasses.replace(_TAKES_ANY_FIELD, **{name: value})
 
 
 def space(

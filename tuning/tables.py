@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,9 +25,8 @@ def trials_table(records: list[dict[str, Any]], fine_tuned: Mapping[int, Mapping
     names = sorted(dict.fromkeys(name for row in values for name in row), key=lambda name: name.startswith(_TUNER))
     rows = []
     for record, chosen, measured in zip(records, values, metrics, strict=True):
-        scores = pd.Series([run["score"] for run in record.get("runs", ())], dtype=float)
         first = {name: record.get(name) for name in _TRIAL_COLUMNS}
-        first |= {"trial": record["number"] + 1, "score_std": scores.std(), "attempts": record.get("attempts", 1)}
+        first |= {"trial": record["number"] + 1, "score_std": _std(record), "attempts": record.get("attempts", 1)}
         first["fine_tuned"] = fine_tuned.get(record["number"], {}).get("score")
         decoded = {name: decode(value) for name, value in chosen.items()}
         rows.append({**first, **decoded, **measured, "reason": record["reason"]})
@@ -68,6 +68,14 @@ def epochs_table(records: list[dict[str, Any]]) -> pd.DataFrame:
                 rows.append({**first, **{name: values[i] for name, values in measures.items() if i < len(values)}})
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_EPOCH_COLUMNS, *names])))
     return table.drop(columns=[name for name in ("bracket", "rung") if table[name].isna().all()])
+
+
+def _std(record: Mapping[str, Any]) -> float:
+    """Standard deviation of the scores of a trial's runs; NaN for a single one."""
+    scores = [run["score"] for run in record.get("runs", ())]
+    if len(scores) < 2:
+        return math.nan  # without pandas, which takes longer for one trial than all the rest of its row
+    return float(pd.Series(scores, dtype=float).std())
 
 
 def _renamed(members: Mapping[str, Any], taken: Iterable[str], prefix: str) -> dict[str, Any]:

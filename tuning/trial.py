@@ -22,7 +22,9 @@ from tuning.spaces import ModelSpace
 from tuning.task import Setting, TrialOutcome, TrialProgress, TrialTask, is_kept, model_path
 from tuning.vectorized.grouping import group_key
 from zoo import storage
+from zoo.data.streaming import naming_files
 from zoo.errors import SaveError, ZooError
+from zoo.models.saving import save_model
 
 if TYPE_CHECKING:
     from tuning.runs import Run, RunResult
@@ -108,7 +110,8 @@ class TrialRunner:
         try:
             results = []
             for run in self._runs(trial, on_progress):
-                results.append(self._runner.run(trial.hp, run, trial.task.initial_epoch))
+                with naming_files():
+                    results.append(self._runner.run(trial.hp, run, trial.task.initial_epoch))
                 if problem_of(results[-1].metrics, self._setting.objective) is not None:
                     break
             outcome = self._outcome(trial, results)
@@ -184,10 +187,9 @@ class TrialRunner:
             return outcome
         model, path = result.make_model(), model_path(task.folder, task.number)
         try:
-            with storage.atomic_path(path) as temporary:
-                model.save(temporary)
-        except OSError as error:
-            raise SaveError(f"{path} cannot be written: {error.strerror or error}") from error
+            save_model(model, path)
+        except SaveError:
+            raise
         except Exception as error:  # a model class that Keras cannot serialize
             failed = failure_of(error)
             reason = f"the model cannot be saved: {failed.reason}"

@@ -1,22 +1,22 @@
 """Writing so that a crash leaves the old file or the new one, and locking so that two processes never share a folder.
 
-Everything that the zoo and the tuner write goes through here.
+Everything that the zoo and the tuner write goes through here. What a disk refuses is a `SaveError` that names the file, and
+nothing is deleted that was not made here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import json
 import os
 import shutil
 import socket
+import stat
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,36 +24,61 @@ from typing import Any
 import filelock
 
 from zoo.errors import LockedError, UsageError
+from zoo.paths import make_parents, remove_empty, temporary_file, temporary_folder, torn_files
+from zoo.refusals import FULL, refusals_told
+from zoo.replacing import Owned, check_replaceable, remove_torn_folders, replace_folder
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Linux, renameat2(2)
+_MOST_BYTES = 16 * 2**20  # of a document
+_DEEPEST = 60  # lists and dictionaries in one another
+_CONTAINERS = (dict, list, tuple)
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it replaces `path` in one step, on failure it goes.
 
-    The temporary name keeps the suffixes of `path`, because Keras chooses its format by them (".weights.h5").
+    The temporary name keeps the suffixes of `path`, because Keras chooses its format by them (".weights.h5"). What a process that
+    is dead now has left of the same file goes too. The block should only write: every `OSError` in it is taken for the disk's.
 
     Args:
         path: the file to write. Missing parent folders are made.
+
+    Raises:
+        SaveError: the disk does not take it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{time.monotonic_ns()}{''.join(path.suffixes)[-40:]}")
-    try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = temporary_file(path)
+    with refusals_told(path):
+        made = make_parents(path)
+        remove_torn(path.parent, path.name)
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
+        finally:
+            with contextlib.suppress(OSError):  # what went wrong before is what is told
+                temporary.unlink(missing_ok=True)
+            remove_empty(made)
+
+
+def remove_torn(directory: str | os.PathLike[str], target: str | None = None) -> None:
+    """Deletes the temporary files that killed processes have left in a folder, those for one file or all; nothing else."""
+    for file in torn_files(Path(directory), target):
+        with contextlib.suppress(OSError):  # another process was faster, or the folder may not be written to
+            file.unlink()
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Writes a file atomically and returns its path."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Writes UTF-8 text atomically and returns the path."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return Path(path)
+    return write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
@@ -61,35 +86,103 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The content of a document that nobody vouches for.
+
+    Raises:
+        OSError: the file cannot be read, or is a pipe or a device, of which reading might never end.
+        ValueError: it is larger than any that we write.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
+    with open(path, "rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"larger than {_MOST_BYTES:,} bytes")
+    return content
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object in a JSON file that nobody vouches for, of finite numbers and of text that can be written again.
+
+    Raises:
+        OSError: as of `read_bytes`.
+        ValueError: it holds no such object, is larger than any that we write, or nested deeper.
+    """
+    content = read_bytes(path)
+    try:
+        value = json.loads(content.decode("utf-8"))
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict) or is_deep(value):
+        raise ValueError("no object of plain values")
+    return value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and dictionaries are in one another deeper than in anything that we write."""
+    level = [value] if isinstance(value, _CONTAINERS) else []
+    for _ in range(_DEEPEST):
+        if not level:
+            return False
+        level = [
+            member
+            for parent in level
+            for member in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(member, _CONTAINERS)
+        ]
+    return True
+
+
 @contextlib.contextmanager
-def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_directory(path: str | os.PathLike[str], *, owned: Owned = lambda directory: ()) -> Iterator[Path]:
     """Yields an empty temporary folder beside `path`; on success it becomes `path`, on failure it goes.
 
     An existing `path` is exchanged with the new one in one step where the system can (Linux), so that at every
-    moment either the whole old folder or the whole new one is there.
+    moment either the whole old folder or the whole new one is there. What a process that is dead now has left goes too.
+
+    Args:
+        path: the folder to write. Missing parent folders are made.
+        owned: what of an existing folder may go. By default nothing, so that only an empty folder is replaced.
 
     Raises:
-        UsageError: `path` is a file.
+        UsageError: `path` is a file, or a folder that holds a file which is not `owned`.
+        SaveError: the disk does not take it.
     """
     path = Path(path).resolve()  # behind a symbolic link, the folder is exchanged and not the link
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path} is a file; choose another directory")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    check_replaceable(path, owned)
+    with refusals_told(path):
+        made = make_parents(path)
+        remove_torn_folders(path, owned)
+        temporary = temporary_folder(path)
+        temporary.mkdir()
     try:
-        temporary.chmod(0o755)
-        yield temporary
-        for entry in temporary.rglob("*"):
-            if entry.is_file() or entry.is_dir():
-                _sync(entry)
-        _sync(temporary)
-        if path.exists():
-            _exchange(temporary, path)
-        else:
-            os.rename(temporary, path)
-        _sync(path.parent)
+        with refusals_told(path, FULL):
+            yield temporary
+        with refusals_told(path):
+            for entry in temporary.rglob("*"):
+                if entry.is_file() or entry.is_dir():
+                    _sync(entry)
+            _sync(temporary)
+            if path.exists():
+                replace_folder(path, temporary, owned)
+            else:
+                os.rename(temporary, path)
+            _sync(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # by now empty-handed, or holding the replaced folder
+        shutil.rmtree(temporary, ignore_errors=True)  # never written to by others, or found to be all ours
+        remove_empty(made)
+
+
+def remove_files(directory: str | os.PathLike[str], names: Collection[str]) -> None:
+    """Deletes the files of these names in a folder, and the folder if it is empty then; what cannot be deleted stays."""
+    with contextlib.suppress(OSError):
+        for file in list(Path(directory).iterdir()):  # names are compared, never joined to a path
+            if file.name in names and file.is_file():
+                with contextlib.suppress(OSError):
+                    file.unlink()
+        Path(directory).rmdir()
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
@@ -128,13 +221,9 @@ class DirectoryLock:
     def __enter__(self) -> DirectoryLock:
         if self.directory.exists() and not self.directory.is_dir():
             raise UsageError(f"{self.directory} is a file; choose another directory")
-        self.directory.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise LockedError(
-                f"{self.directory} is in use by {self._describe_holder()}; wait for it or choose another directory"
-            ) from None
+        with refusals_told(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._acquire()
         holder = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -151,12 +240,21 @@ class DirectoryLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._holder.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the disk has become read-only; whoever asks finds the lock free
+            self._holder.unlink(missing_ok=True)
         self._lock.release()
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise LockedError(
+                f"{self.directory} is in use by {self._describe_holder()}; wait for it or choose another directory"
+            ) from None
 
     def _describe_holder(self) -> str:
         try:
-            holder = json.loads(self._holder.read_text(encoding="utf-8"))
+            holder = read_json(self._holder)
             return f"process {holder['pid']} on {holder['host']} ({holder['command']}) since {holder['since']}"
         except (OSError, ValueError, KeyError):
             return "another process"  # it has the lock but has not yet written who it is
@@ -171,24 +269,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _exchange(new: Path, old: Path) -> None:
-    """Swaps two folders; afterwards `old` names the new content and `new` the old."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        arguments = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)
-        if hasattr(libc, "renameat2") and libc.renameat2(*arguments) == 0:
-            return
-        if ctypes.get_errno() not in (0, errno.EINVAL, errno.ENOSYS):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(old))
-    parked = old.with_name(
-        f"{new.name}.old"
-    )  # where a process that is killed between the next two lines leaves the old one
-    os.rename(old, parked)
-    try:
-        os.rename(new, old)
-    except OSError:
-        os.rename(parked, old)
-        raise
-    os.rename(parked, new)

@@ -68,7 +68,7 @@ class StudyOptions:
 
     def dataset_or(self, default: str) -> str:
         """The data set that was given; without one the digits that scikit-learn brings in a cut, else the default."""
-        return self.dataset or ("digits" if self.fast else default)
+        return ("digits" if self.fast else default) if self.dataset is None else self.dataset
 
 
 def local_folder(name: str) -> Path | None:

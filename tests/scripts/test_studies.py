@@ -172,7 +172,7 @@ def test_the_committed_document_has_every_study_as_it_asks_now():
         (["momentum", "--weights", "x.npy"], "momentum takes no --weights"),
         (["momentum", "--set", "a=1"], "momentum takes no --set"),
         (["weight_decay", "--set", "a"], "--set"),
-        (["momentum", "--seed", "-1"], "a seed is 0 or more"),
+        (["momentum", "--seed", "-1"], "seed must be a whole number of at least 0"),
         (["--all", "--dataset", "digits"], "leave out --dataset"),
         (["learning_rates", "--data", "nowhere.txt"], "no such file"),
     ],

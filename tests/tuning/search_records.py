@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tuning
 import zoo
-from tuning.journal import Journal
+from tuning.journal import VERSION, Journal
 
 SPACE = {
     "l2": {"type": "Choice", "values": [0.0, 1e-3], "conditions": []},
@@ -17,10 +17,11 @@ SPACE = {
 def header(**changes):
     """What identifies a search, as its journal has it."""
     return {
-        "version": 1,
+        "version": VERSION,
         "model": "mlp",
         "space": SPACE,
         "recipe_fields": ["learning_rate", "epochs"],
+        "named": {},
         "method": "random",
         "objective": "val_accuracy",
         "direction": "max",

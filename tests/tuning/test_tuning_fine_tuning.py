@@ -200,7 +200,7 @@ def test_a_wrong_recipe_is_refused_before_the_search(data, tmp_path):
 
     with pytest.raises(UsageError, match="models of the catalog"):
         tuning.search(build, data, method="grid", directory=tmp_path, fine_tune=FINE)
-    with pytest.raises(UsageError, match="fine_tune_top must be positive"):
+    with pytest.raises(UsageError, match="fine_tune_top must be a whole number of at least 1"):
         search(data, tmp_path, fine_tune_top=0)
 
 

@@ -1,22 +1,25 @@
 from __future__ import annotations
 
+import json
 import math
+import zlib
 
 import pytest
+from search_records import header, record, run
 
+import tuning
 from tuning.journal import FILE_NAME, Journal, read_journal
 from zoo.errors import UsageError, ZooError
 
-HEADER = {
-    "model": "softmax",
-    "space": {"l2": {"type": "Choice", "values": [0.0, 0.1]}, "units": {"type": "Int", "min_value": 1}},
-    "seed": 0,
-    "max_trials": 10,
-}
+HEADER = header(
+    model="softmax",
+    space={"l2": {"type": "Choice", "values": [0.0, 0.1]}, "units": {"type": "Int", "min_value": 1}},
+    max_trials=10,
+)
 
 
 def trial(number, **more):
-    return {"kind": "trial", "number": number, "score": 0.5, "ended": 1.0 + number, **more}
+    return record(number, 0.5) | more
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_another_search_is_refused(directory, changed, message):
     assert (directory / FILE_NAME).read_bytes() == before
 
 
-@pytest.mark.parametrize("more", [11, None])
+@pytest.mark.parametrize("more", [11, None, 12])
 def test_max_trials_may_grow(directory, more):
     with Journal(directory, {**HEADER, "max_trials": more}) as journal:
         assert list(journal.trials) == [0, 1]
@@ -98,3 +101,131 @@ def test_max_trials_may_grow(directory, more):
     before = (directory / FILE_NAME).read_bytes()
     Journal(directory, {**HEADER, "max_trials": more}).__exit__(None, None, None)
     assert (directory / FILE_NAME).read_bytes() == before
+
+
+def test_a_search_without_max_trials_may_be_given_them(directory):
+    Journal(directory, {**HEADER, "max_trials": None}).__exit__(None, None, None)
+    with Journal(directory, {**HEADER, "max_trials": 5}) as journal:
+        assert list(journal.trials) == [0, 1]
+    assert read_journal(directory)[0]["max_trials"] == 5
+
+
+@pytest.mark.parametrize("version", [1, 2, 4])
+def test_a_journal_of_another_version_is_refused_as_such(directory, version):
+    path = directory / FILE_NAME
+    path.write_bytes(line_of({"kind": "header", **HEADER, "version": version}))  # what else they have differs
+    for read in (read_journal, tuning.load_result, lambda folder: Journal(folder, HEADER)):
+        with pytest.raises(ZooError, match=rf"another version of keras-zoo \(format {version}, this one reads 3\)"):
+            read(directory)
+
+
+def without(one, name):
+    return {key: value for key, value in one.items() if key != name}
+
+
+def declared(kind, **config):
+    """What a trial declared on the way, as Keras Tuner writes it."""
+    return {"space": [{"class_name": kind, "config": {"name": "x", "conditions": [], **config}}], "values": {"x": 1}}
+
+
+LINEAR = {"min_value": 0.0, "max_value": 1.0, "sampling": "linear"}
+LOG = {"min_value": 1e-3, "max_value": 1.0, "sampling": "log"}
+UNTRUE = {
+    "another kind": lambda: {"kind": "model"},
+    "no kind": lambda: {"number": 3},
+    "a list": lambda: [1],
+    "a kind that is a list": lambda: {"kind": []},
+    "a path for a number": lambda: trial(2) | {"number": "../../x"},
+    "a number below zero": lambda: trial(2) | {"number": -1},
+    "a number that is true": lambda: trial(2) | {"number": True},
+    "a status of its own": lambda: trial(2, status="<script>"),
+    "a score that is a word": lambda: trial(2, score="0.9"),
+    "a score that no float holds": lambda: trial(2, score=10**400),
+    "completed without a score": lambda: trial(2, score=None),
+    "no metrics": lambda: trial(2, metrics=None),
+    "metrics of words": lambda: trial(2, metrics={"loss": "<b>"}),
+    "values of a list": lambda: trial(2, values=[1]),
+    "values in values": lambda: trial(2, values={"units": "json:" + "[" * 100_000}),
+    "values in values, closed": lambda: trial(2, values={"units": "json:" + "[" * 100 + "]" * 100}),
+    "values that are no JSON": lambda: trial(2, values={"units": "json:{"}),
+    "a parent elsewhere": lambda: trial(2, asked={"tuner/trial_id": "../0"}),
+    "epochs of a rung in words": lambda: trial(2, values={"tuner/epochs": "many"}),
+    "a run of nothing": lambda: trial(2, runs=[{}]),
+    "a run that is none": lambda: trial(2, runs=["run"]),
+    "a curve of words": lambda: trial(2, runs=[run(0.5) | {"curve": {"loss": "abc"}}]),
+    "a curve of lists": lambda: trial(2, runs=[run(0.5) | {"curve": {"loss": [[1]]}}]),
+    "epochs without end": lambda: trial(2, epochs=10**400),
+    "a reason of many": lambda: trial(2, reason=["a"]),
+    "lists in lists": lambda: trial(2, more=json.loads("[" * 200 + "]" * 200)),
+    "nobody asked for it": lambda: without(trial(2), "asked"),
+    "no end": lambda: without(trial(2), "ended"),
+    "no parameters": lambda: without(trial(2), "hyperparameters"),
+    "no attempts": lambda: without(trial(2), "attempts"),
+    "parameters that are none": lambda: trial(2, hyperparameters={"space": 5}),
+    "parameters without values": lambda: trial(2, hyperparameters={"space": []}),
+    "a parameter of its own kind": lambda: trial(2, hyperparameters=declared("Lambda", value=1)),
+    "a parameter without a name": lambda: trial(2, hyperparameters=declared("Fixed", value=1, name=[1])),
+    "steps without end": lambda: trial(2, hyperparameters=declared("Float", **LINEAR, step=1e-12)),
+    "factors without end": lambda: trial(2, hyperparameters=declared("Float", **LOG, step=1 + 1e-12)),
+    "steps of nothing": lambda: trial(2, hyperparameters=declared("Int", min_value=1, max_value=9, step=0)),
+    "a condition of its own kind": lambda: trial(
+        2, hyperparameters=declared("Fixed", value=1, conditions=[{"class_name": "Other", "config": {}}])
+    ),
+    "trials without a list": lambda: {"kind": "asked", "trials": {"number": 0}},
+    "trials without values": lambda: {"kind": "asked", "trials": [{"number": 0}]},
+    "a retry of nothing": lambda: {"kind": "retried", "number": None},
+    "a direction of its own": lambda: {"kind": "header", **HEADER, "direction": "up"},
+    "a recipe that is none": lambda: {"kind": "header", **HEADER, "recipe": {"epochs": -1}},
+    "a recipe of more": lambda: {"kind": "header", **HEADER, "recipe": {"command": "rm"}},
+    "no folds": lambda: {"kind": "header", **HEADER, "folds": 0},
+    "a space of words": lambda: {"kind": "header", **HEADER, "space": {"l2": "Choice"}},
+    "a range of words": lambda: {"kind": "header", **HEADER, "space": {"l2": {"min_value": "0"}}},
+    "no model": lambda: {"kind": "header", **without(HEADER, "model")},
+}
+
+
+@pytest.mark.parametrize("what", UNTRUE)
+def test_a_record_that_no_search_writes_is_refused_whatever_its_checksum(directory, what):
+    untrue = UNTRUE[what]()
+    path = directory / FILE_NAME
+    with path.open("ab") as file:  # in the last line, where what is torn is passed over
+        file.write(line_of(untrue))
+    for read in (read_journal, tuning.load_result, lambda folder: Journal(folder, HEADER)):
+        with pytest.raises(ZooError, match=r"journal\.jsonl holds what no search writes, in line 4: "):
+            read(directory)
+
+
+def line_of(one):
+    """A line of a journal, its checksum that of what it says."""
+    text = json.dumps(one, separators=(",", ":"))
+    return f'{{"crc32": "{zlib.crc32(text.encode()):08x}", "record": {text}}}\n'.encode()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"space": [], "values": {}},
+        declared("Float", **LINEAR, step=1e-3),
+        declared("Float", **LOG, step=10),
+        declared("Int", min_value=1, max_value=10**12, step=1),
+        declared("Choice", values=[1, 2], conditions=[{"class_name": "Parent", "config": {"name": "l2"}}]),
+    ],
+)
+def test_parameters_that_were_declared_on_the_way_are_read(directory, parameters):
+    with (directory / FILE_NAME).open("ab") as file:
+        file.write(line_of(trial(2, hyperparameters=parameters)))
+    assert read_journal(directory)[1][2]["hyperparameters"] == parameters
+
+
+def test_a_journal_without_a_header_is_none(directory):
+    path = directory / FILE_NAME
+    path.write_bytes(line_of(trial(0)))
+    with pytest.raises(ZooError, match="in line 1: it is no record"):
+        read_journal(directory)
+
+
+def test_lines_that_are_nested_without_end_are_damaged(directory):
+    path = directory / FILE_NAME
+    path.write_bytes(b"[" * 200_000 + b"\n" + path.read_bytes())
+    with pytest.raises(ZooError, match="damaged in line 1"):
+        read_journal(directory)

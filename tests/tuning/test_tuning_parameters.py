@@ -53,6 +53,13 @@ def test_ranges():
     assert [type(p).__name__ for p in hp.space] == ["Int", "Float"]
 
 
+def test_ranges_of_numbers_of_numpy():
+    given = parameter("x", Range(np.int64(1), np.int64(9), step=np.int64(2)))
+    assert given == Range(1, 9, step=2)
+    assert {type(value) for value in (given.low, given.high, given.step)} == {int}
+    assert parameter("x", Range(np.float32(0.5), 1, step=np.float32(0.25))) == Range(0.5, 1, step=0.25)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

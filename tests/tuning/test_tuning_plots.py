@@ -100,8 +100,6 @@ def test_best_so_far_takes_trials_as_they_ended(tmp_path):
     assert list(best.get_xdata()) == [1.0, 2.5, 3.0]
     assert list(best.get_ydata()) == [0.6, 0.7, 0.7]
     assert axes.get_xlabel() == "seconds of wall time"
-    result = written(tmp_path / "old", [{k: v for k, v in one.items() if k != "ended"} for one in records])
-    assert list(lines(plots.best_so_far(result, against="seconds").axes[0], BEST)[0].get_xdata()) == [0.5, 1.0, 2.0]
 
 
 def test_parallel_coordinates_draw_completed_trials_with_the_best_on_top(tmp_path):

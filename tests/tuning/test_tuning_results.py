@@ -14,7 +14,6 @@ from search_records import header, record, run, written
 import tuning
 import zoo
 from tuning import retraining
-from tuning.journal import Journal
 from tuning.results import SearchResult
 from tuning.task import model_path
 from zoo.errors import LockedError, UsageError, ZooError
@@ -87,19 +86,6 @@ def test_a_promoted_trial_has_its_own_epochs_with_bracket_and_rung(tmp_path):
     assert result.best_trial["number"] == 1
     assert result.best_recipe.epochs == 5
     assert result.best_values == {"l2": 0.0}
-
-
-def test_records_of_an_earlier_version_still_load(tmp_path):
-    old = [
-        {k: v for k, v in record(n, 0.5).items() if k not in ("runs", "parent", "ended", "attempts")} for n in (0, 1)
-    ]
-    with Journal(tmp_path, {k: v for k, v in header().items() if k not in ("folds", "repeats")}) as journal:
-        for one in old:
-            journal.append(one)
-    result = tuning.load_result(tmp_path)
-    result.write()
-    assert (len(result.table), len(result.runs), len(result.epochs), result.num_models) == (2, 0, 0, 1)
-    assert "score_std" not in result.table
 
 
 names = st.sampled_from(["l2", "score", "reason", "epochs", "trial", "fold", "val_accuracy", "x"])
@@ -265,6 +251,23 @@ def test_retraining_leaves_run_folders_where_asked(quick, tmp_path, capsys):
     quick.retrain_best(seeds=[0], output_dir=tmp_path / "runs")  # its scores are there, its folder is not
     assert "seed 0 (1/1)  val_accuracy" in capsys.readouterr().out
     assert keras.saving.load_model(tmp_path / "runs" / "seed-0" / "model.keras").count_params() == 6
+
+
+def test_retraining_refuses_a_folder_with_other_files_before_the_first_seed(quick, tmp_path, monkeypatch):
+    quick.retrain_best(seeds=1, output_dir=tmp_path / "runs", verbose=False)
+    (tmp_path / "runs" / "seed-0" / "report.html").write_text("ours, but no training writes it")
+    (tmp_path / "runs" / "seed-2").mkdir()
+    (tmp_path / "runs" / "seed-2" / "notes.txt").write_text("of somebody")
+    table, built = (quick.directory / "retrained.csv").read_bytes(), count_builds(monkeypatch)
+    with pytest.raises(UsageError, match=r"seed-2 holds notes\.txt, which would be lost; move it elsewhere, or choose"):
+        quick.retrain_best(
+            seeds=3, output_dir=tmp_path / "runs", verbose=False
+        )  # seed 0 is done and is not asked about
+    (quick.directory / "retrained.json").write_text("{}")  # of other values: all seeds are to be trained again
+    with pytest.raises(UsageError, match=r"seed-0 holds report\.html, which would be lost"):
+        quick.retrain_best(seeds=3, output_dir=tmp_path / "runs", verbose=False)
+    assert built == []
+    assert (quick.directory / "retrained.csv").read_bytes() == table
 
 
 def test_retraining_refuses_what_it_cannot_do(tmp_path, quick):

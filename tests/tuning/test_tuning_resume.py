@@ -9,6 +9,7 @@ import pytest
 
 import tuning
 import zoo
+from tuning.checkpoints import Checkpoints
 from tuning.journal import FILE_NAME, Journal
 from tuning.task import model_path
 from zoo.errors import UsageError, ZooError
@@ -187,13 +188,30 @@ def test_what_a_crash_left_is_removed(blobs, tmp_path, fake):
     fake()
     result = search(blobs, tmp_path, "grid")
     best = model_path(tmp_path, result.best_trial["number"])
-    for folder, name in (("models", "trial-0077.keras"), ("models", ".123-9.keras"), ("states", "trial-0001-0.npz")):
+    for folder, name in (
+        ("models", "trial-0077.keras"),
+        ("models", f".zoo-{2**22 + 1}-{'0' * 16}.keras"),
+        ("states", "trial-0001-0.npz"),
+    ):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / name).write_text("left over")
     fake()
     search(blobs, tmp_path, "grid")
     assert names(tmp_path, "models") == [best.name]
     assert names(tmp_path, "states") == []
+
+
+def test_only_the_states_of_a_trial_are_forgotten(tmp_path):
+    theirs = ["trial-0001-notes.txt", "trial-0001.npz.old", "trial-0001-0.npz.bak", "trial-00010-0.npz"]
+    for name in ("trial-0001-0.npz", "trial-0001-11.npz", *theirs):
+        (tmp_path / "states").mkdir(exist_ok=True)
+        (tmp_path / "states" / name).touch()
+    (tmp_path / "states" / "trial-0001-5.npz").mkdir()  # no file, and none of ours
+    checkpoints = Checkpoints(tmp_path, direction="max", keep_best=1)
+    checkpoints.forget(1)
+    assert names(tmp_path, "states") == sorted([*theirs, "trial-0001-5.npz"])
+    checkpoints.prune(running=(10,), resumable=())
+    assert names(tmp_path, "states") == sorted([*theirs, "trial-0001-5.npz"])
 
 
 def test_a_real_search_resumes(blobs, tmp_path, monkeypatch):
@@ -303,15 +321,65 @@ def test_retries(blobs, tmp_path, fake):
     assert result.trials[1]["status"] == "failed"
 
 
-def test_values_that_the_oracle_no_longer_asks_for(blobs, tmp_path, fake):
-    fake()
-    search(blobs, tmp_path, "random", max_trials=2, seed=3)
-    journal = tmp_path / FILE_NAME
+def rewritten(directory, change):
+    """Writes the journal of a search again, with its records changed, and their checksums right."""
+    journal = directory / FILE_NAME
     records = [json.loads(line)["record"] for line in journal.read_text().splitlines()]
-    records[1]["trials"][0]["values"]["units"] += 1  # as if another version had asked for it
+    change(records)
     journal.unlink()
-    with Journal(tmp_path, records[0]) as written:
+    with Journal(directory, records[0]) as written:
         for record in records[1:]:
             written.append(record)
-    with pytest.raises(ZooError, match="another version of a package"):
+
+
+def test_values_that_the_oracle_no_longer_asks_for(blobs, tmp_path, fake):
+    def as_another_version_asked(records):
+        records[1]["trials"][0]["values"]["units"] += 1
+
+    fake()
+    search(blobs, tmp_path, "random", max_trials=2, seed=3)
+    rewritten(tmp_path, as_another_version_asked)
+    with pytest.raises(ZooError, match="another version of a package, or of keras-zoo"):
         search(blobs, tmp_path, "random", max_trials=2, seed=3)
+
+
+def parameters(kind, **config):
+    space = [{"class_name": kind, "config": {"name": "x", "conditions": [], **config}}]
+    return lambda records: records[-1].update(hyperparameters={"space": space, "values": {"x": 1}})
+
+
+TAMPERED = {
+    "ended twice": (lambda records: records.append(records[-1]), "ends trial 2, which was not running"),
+    "never asked": (lambda records: records.append({**records[-1], "number": 7}), "ends trial 8, which was not"),
+    "ended too early": (lambda records: records.insert(1, records.pop()), "which was not running"),
+    "retried for ever": (lambda records: records.append({"kind": "retried", "number": 0}), "ends trial 1, which"),
+    "asked twice": (lambda records: records.insert(2, records[1]), "the search now asks for"),
+    "least above most": (parameters("Int", min_value=9, max_value=1), r"journal\.jsonl cannot be gone on with"),
+    "no choice": (parameters("Choice", values=[]), r"journal\.jsonl cannot be gone on with"),
+    "more than there is": (parameters("Fixed", value=1, other=2), r"journal\.jsonl cannot be gone on with"),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_a_tampered_journal_is_not_gone_on_with(blobs, tmp_path, fake, case):
+    change, words = TAMPERED[case]
+    fake()
+    search(blobs, tmp_path, "random", max_trials=2, seed=3)
+    rewritten(tmp_path, change)
+    executor = fake()
+    with pytest.raises(ZooError, match=words):
+        search(blobs, tmp_path, "random", max_trials=3, seed=3)
+    assert executor.ran == []
+
+
+def test_a_large_grid_that_was_begun_as_a_whole_goes_on(blobs, tmp_path, fake, monkeypatch):
+    """Before large grids were asked about, they had no number of trials."""
+    fake(interrupt_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        search(blobs, tmp_path, "grid")
+    monkeypatch.setattr("tuning.plan.MOST_CELLS", 5)
+    executor = fake()
+    with pytest.raises(UsageError, match="this grid has 6 cells: give max_trials=6 to train all of them"):
+        search(blobs, tmp_path, "grid")
+    assert len(search(blobs, tmp_path, "grid", max_trials=6).table) == 6
+    assert executor.ran == [2, 3, 4, 5]

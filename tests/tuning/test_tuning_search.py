@@ -212,7 +212,7 @@ def test_refused_before_anything_is_written(blobs, tmp_path):
     refused("did you mean 'val_accuracy'", objective="val_acuracy")
     refused("l2 is a range", method="grid")
     refused("take epochs out", method="hyperband", values={"epochs": [1, 2]})
-    refused("max_trials must be positive", max_trials=0)
+    refused("max_trials must be a whole number of at least 1", max_trials=0)
     refused("needs validation data", data=zoo.DataSplits(blobs.train, None, None, {}))
     assert not (tmp_path / "x").exists()
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from tuning.task import Setting, TrialOutcome, TrialProgress, TrialTask
-from zoo.errors import UsageError, unknown_name
+from zoo.errors import UsageError, check_count, unknown_name
 
 OnProgress = Callable[[TrialProgress], None]
 
@@ -51,8 +51,7 @@ def check_executor(name: str, *, workers: int, address: str | None) -> None:
     """Raises a UsageError for a name that is not in `EXECUTORS`, and for options that it does not take."""
     if name not in EXECUTORS:
         raise unknown_name("executor", name, EXECUTORS)
-    if workers < 1:
-        raise UsageError(f"workers must be at least 1. Received: workers={workers}")
+    check_count("workers", workers)
     if name == "inline" and workers != 1:
         raise UsageError(f"the inline executor has one worker; use executor='processes'. Received: workers={workers}")
     if address is not None and name != "ray":

@@ -20,7 +20,7 @@ from tuning.executors import OnProgress
 from tuning.executors.processes import Part, PooledExecutor
 from tuning.executors.worker import Message, WorkerLost, cores, make_runner, pack, run_group, worker_environment
 from tuning.task import Setting, TrialTask, state_path
-from zoo.errors import SaveError, ZooError
+from zoo.errors import ZooError
 from zoo.storage import atomic_path
 
 _LISTEN, _LOOK = 5.0, 60.0  # seconds that an actor may take to say that there is no news; to look for a file
@@ -167,11 +167,8 @@ class RayWorker:
 
     def _save(self, files: dict[str, bytes]) -> None:
         for name, content in files.items():
-            try:
-                with atomic_path(self._folder / name) as temporary:
-                    temporary.write_bytes(content)
-            except OSError as error:
-                raise SaveError(f"{self._folder / name} cannot be written: {error.strerror or error}") from error
+            with atomic_path(self._folder / name) as temporary:
+                temporary.write_bytes(content)
 
 
 class RayExecutor(PooledExecutor[RayWorker]):

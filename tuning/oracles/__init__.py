@@ -95,7 +95,7 @@ def opened(oracle: keras_tuner.Oracle) -> Iterator[keras_tuner.Oracle]:
 
 def check_method(method: str) -> None:
     """Raises a UsageError for a method that is not in `METHODS`."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise unknown_name("method", method, METHODS)
 
 

@@ -14,6 +14,7 @@ import keras_tuner
 import numpy as np
 
 from tuning.oracles.cells import Key, cell_key, gene_of, is_active, is_finite, iterate_cells, value_at
+from tuning.oracles.sharing import SharedSpace
 from zoo.errors import UsageError
 
 _DRAWS = 100  # random cells that may be known before the unknown ones are listed, or given up
@@ -55,6 +56,7 @@ class CellOracle(keras_tuner.Oracle):
     """
 
     asks_ahead = False
+    hyperparameters: keras_tuner.HyperParameters
 
     def __init__(
         self,
@@ -81,19 +83,26 @@ class CellOracle(keras_tuner.Oracle):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         self.seed = seed  # Keras Tuner has replaced a zero
+        self.hyperparameters = SharedSpace.of(self.hyperparameters)
         self._known: dict[Key, str] = {}
         self._key_of: dict[str, Key] = {}
         self._indexed = -1  # size of the space for which these two were made
+        self._left: dict[Key, dict[str, Any]] | None = None  # cells that were untried when they were listed
 
     def score_trial(self, trial: Any) -> None:
         """Scores a completed trial; an infinite score becomes NaN, which Keras Tuner takes for a failure."""
-        super().score_trial(trial)
+        told = trial.metrics.get_history(self.objective.name)
+        if len(told) == 1 and len(told[0].value) == 1:  # as in our loop; Keras Tuner takes a third of a millisecond
+            trial.score, trial.best_step = told[0].value[0], told[0].step
+        else:
+            super().score_trial(trial)
         if not math.isfinite(trial.score):
             trial.score = math.nan
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes over a saved state; what is known about cells is read from the trials again."""
         super().set_state(state)
+        self.hyperparameters = SharedSpace.of(self.hyperparameters)
         self._indexed = -1
 
     def generator(self, *stream: int) -> np.random.Generator:
@@ -142,11 +151,8 @@ class CellOracle(keras_tuner.Oracle):
                 return values
         if not is_finite(self.hyperparameters):
             return None  # what is continuous lies in a scope that is never open
-        left = (
-            v for v in iterate_cells(self.hyperparameters) if self.known_trial(v) is None and cell_key(v) not in taken
-        )
-        some = list(itertools.islice(left, _LISTED))
-        return some[rng.integers(len(some))] if some else None
+        some = self._untried_cells(taken)
+        return dict(some[rng.integers(len(some))]) if some else None
 
     def untried_genes(self, rng: np.random.Generator, taken: frozenset[Key] = frozenset()) -> dict[str, float] | None:
         """Places in [0, 1) that stand for a random cell that no trial has; inactive parameters get a random one.
@@ -164,13 +170,36 @@ class CellOracle(keras_tuner.Oracle):
                 genes[parameter.name] = gene_of(parameter, values[parameter.name])
         return genes
 
+    def _untried_cells(self, taken: frozenset[Key]) -> list[dict[str, Any]]:
+        """The cells of a finite space that no trial has, in their order, `_LISTED` at most."""
+        left = self._left
+        if left is None:
+            most = _LISTED + len(taken)
+            keyed = ((cell_key(values), values) for values in iterate_cells(self.hyperparameters))
+            left = dict(itertools.islice((cell for cell in keyed if cell[0] not in self._known), most))
+            is_whole = len(left) < most
+        else:
+            left, is_whole = {key: values for key, values in left.items() if key not in self._known}, True
+        self._left = left if is_whole else None  # what is left of a nearly exhausted space is asked for every time
+        return [values for key, values in left.items() if key not in taken][:_LISTED]
+
     def stopped_or_idle(self) -> dict[str, Any]:
         """What `populate_space` returns when there is nothing to try: it may be that the running trials change that."""
         return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
 
+    def _check_consecutive_failures(self) -> None:
+        # Keras Tuner counts all trials from the first one, whenever one ends; here the last ones tell.
+        limit = self.max_consecutive_failed_trials
+        if len(self.end_order) >= limit and all(self.trials[i].status == "FAILED" for i in self.end_order[-limit:]):
+            super()._check_consecutive_failures()  # raises its error
+
     def _record_values(self, trial: Any) -> None:
         # Keras Tuner calls this when a trial starts and when it ends, perhaps with parameters that were new to it.
-        trial.hyperparameters.ensure_active_values()
+        if any(
+            parameter.conditions or parameter.name not in trial.hyperparameters.values
+            for parameter in trial.hyperparameters.space
+        ):
+            trial.hyperparameters.ensure_active_values()
         self._index()
         self._remember(trial)
 
@@ -179,7 +208,7 @@ class CellOracle(keras_tuner.Oracle):
         if len(self.hyperparameters.space) == self._indexed:
             return
         self._indexed = len(self.hyperparameters.space)
-        self._known, self._key_of = {}, {}
+        self._known, self._key_of, self._left = {}, {}, None
         for trial_id in self.start_order:
             self._remember(self.trials[trial_id])
 
@@ -193,5 +222,6 @@ class CellOracle(keras_tuner.Oracle):
         old = self._key_of.get(trial.trial_id)
         if old is not None and old != key and self._known.get(old) == trial.trial_id:
             del self._known[old]
+            self._left = None  # one more than before
         self._known.setdefault(key, trial.trial_id)
         self._key_of[trial.trial_id] = key

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from typing import Any, Unpack
+
+import keras_tuner
 
 from tuning.oracles.base import CellOracle, OracleOptions
 from tuning.oracles.cells import count_cells, is_finite
@@ -43,6 +46,8 @@ class BracketOracle(CellOracle):
         self._bracket = 0  # counts on over the iterations
         self._round = 0
         self._rung: list[str] = []  # trials asked in this round
+        self._places: dict[str, int] = {}  # of these trials in the rung
+        self._ranks: list[tuple[float, int, str]] = []  # (loss, place, trial) of those that were completed, best first
         self._parents: list[str] = []  # trials to continue in this round
         self._fresh = schedules[0][0].size  # new cells to ask in this round
 
@@ -52,9 +57,10 @@ class BracketOracle(CellOracle):
         while skipped < len(self._schedules) and self._brackets_left():
             values = self._next_values()
             if values is not None:
+                self._places[trial_id] = len(self._rung)
                 self._rung.append(trial_id)
                 return {"status": "RUNNING", "values": values}
-            if not all(map(self.has_ended, self._rung)):
+            if any(trial.trial_id in self._places for trial in self._unended()):
                 return {"status": "IDLE"}
             skipped = 0 if self._rung else skipped + 1
             self._advance()
@@ -63,14 +69,18 @@ class BracketOracle(CellOracle):
     def resumable_trials(self) -> set[str]:
         """Trials that a promotion may still continue: what they were paused in must be kept, and nothing else."""
         keep = set(self._parents)
-        keep.update(
-            self.trials[i].hyperparameters.values.get("tuner/trial_id") for i in self._rung if not self.has_ended(i)
-        )
+        keep.update(trial.hyperparameters.values.get("tuner/trial_id") for trial in self._unended())
         keep.update(self._promoted())
         later = self._brackets_left(after=1)
         if later and self._may_run_out():
             keep.update(self._stopped_below(max(schedule[0].epochs for schedule in later)))
         return keep - {None}
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial: Any) -> None:
+        """Ranks a trial among those of its rung, once for all, because the rung is looked at after each trial."""
+        super().end_trial(trial)
+        self._rank(trial.trial_id)
 
     def get_state(self) -> dict[str, Any]:
         """Keras Tuner's state, and the place in the bracket."""
@@ -82,6 +92,9 @@ class BracketOracle(CellOracle):
         super().set_state(state)
         self._bracket, self._round, self._fresh = state["bracket"], state["round"], state["fresh"]
         self._rung, self._parents = list(state["rung"]), list(state["parents"])
+        self._places, self._ranks = {trial_id: place for place, trial_id in enumerate(self._rung)}, []
+        for trial_id in self._rung:
+            self._rank(trial_id)
 
     @property
     def _schedule(self) -> Schedule:
@@ -123,7 +136,7 @@ class BracketOracle(CellOracle):
     def _advance(self) -> None:
         """Goes to the next rung, or to the next bracket when nothing is promoted."""
         self._parents = self._promoted()
-        self._rung = []
+        self._rung, self._places, self._ranks = [], {}, []
         if self._parents:
             self._round += 1
         else:
@@ -134,7 +147,16 @@ class BracketOracle(CellOracle):
         """The trials of this rung that are, as far as is known, to be continued in the next: best first."""
         if self._round + 1 == len(self._schedule):
             return []
-        return self._ranked(self._rung)[: self._schedule[self._round + 1].size]
+        return [trial_id for _, _, trial_id in self._ranks[: self._schedule[self._round + 1].size]]
+
+    def _rank(self, trial_id: str) -> None:
+        place = self._places.get(trial_id)
+        if place is not None and self.trials[trial_id].status == "COMPLETED":
+            bisect.insort(self._ranks, (self.loss(trial_id), place, trial_id))
+
+    def _unended(self) -> list[Any]:
+        """The trials that run, and those that wait to be run again."""
+        return [*self.ongoing_trials.values(), *(self.trials[trial_id] for trial_id in self._retry_queue)]
 
     def _ranked(self, trial_ids: Sequence[str]) -> list[str]:
         """The completed ones, best first, of equals the first asked."""

@@ -93,7 +93,7 @@ def gene_of(parameter: Any, value: Any) -> float:
 
 def is_active(parameter: Any, values: Mapping[str, Any]) -> bool:
     """Whether the conditions of a parameter hold."""
-    return all(condition.is_active(values) for condition in parameter.conditions)
+    return not parameter.conditions or all(condition.is_active(values) for condition in parameter.conditions)
 
 
 def is_ordered(parameter: Any) -> bool:

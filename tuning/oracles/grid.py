@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Unpack
 
-from tuning.oracles.base import CellOracle
-from tuning.oracles.cells import check_cells, iterate_cells
+from tuning.oracles.base import CellOracle, OracleOptions
+from tuning.oracles.cells import Key, cell_key, check_cells, iterate_cells
 
 
 class GridOracle(CellOracle):
@@ -27,10 +27,14 @@ class GridOracle(CellOracle):
         >>> keras_tuner.Tuner(oracle=GridOracle("val_accuracy"), hypermodel=tuning.space(...))
     """
 
-    _cells: Iterator[dict[str, Any]] | None = None
-    _cells_of = -1
-
     asks_ahead = True
+
+    def __init__(self, objective: Any = None, **options: Unpack[OracleOptions]) -> None:
+        super().__init__(objective, **options)
+        self._cells: Iterator[dict[str, Any]] | None = None
+        self._cells_of = -1
+        self._ended: dict[frozenset[str], set[Key]] = {}  # names of parameters -> the values of trials that had these
+        self._num_ended = 0
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The next cell that was not tried."""
@@ -43,12 +47,19 @@ class GridOracle(CellOracle):
                 return {"status": "RUNNING", "values": dict(values)}
         return self.stopped_or_idle()  # a running trial may declare a parameter
 
-    def _is_repeated(self, values: dict[str, Any]) -> bool:
+    def _is_repeated(self, values: Mapping[str, Any]) -> bool:
         """Whether a trial that never asked for the parameters it lacks had these values: an `if` without a scope."""
-        ended = (self.trials[trial_id].hyperparameters.values for trial_id in self.end_order)
-        return any(had.items() <= values.items() for had in ended if len(had) < len(values))
+        for trial_id in self.end_order[self._num_ended :]:
+            had = self.trials[trial_id].hyperparameters.values
+            self._ended.setdefault(frozenset(had), set()).add(cell_key(had))
+        self._num_ended = len(self.end_order)
+        return any(
+            cell_key({name: values[name] for name in names}) in cells
+            for names, cells in self._ended.items()
+            if len(names) < len(values) and names <= values.keys()
+        )
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes over a saved state; the enumeration starts again, without the cells that were tried."""
         super().set_state(state)
-        self._cells = None
+        self._cells, self._ended, self._num_ended = None, {}, 0

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from zoo.data import folder, tfds_source
-from zoo.data.images import ImageOptions
-from zoo.data.labels import class_indices
-from zoo.data.split import Scaling, Split
+from zoo.data.images import ImageOptions, checked_size
+from zoo.data.labels import class_indices, plain_list
+from zoo.data.split import Scaling, Split, checked_range
 from zoo.data.splits import DataSplits, split_validation
-from zoo.errors import DataError, DataWarning, UsageError, unknown_name
+from zoo.errors import DataError, DataWarning, UsageError, check_count, check_seed, unknown_name, visible
 
 # name -> (where from, what it is). Any other TFDS image-classification name works too.
 DATASETS = {
@@ -79,32 +79,23 @@ def load_dataset(
         >>> data.input_shape, data.num_classes, len(data.test)
         ((8, 8, 1), 10, 355)
     """
-    name = os.fspath(name_or_path)
-    if seed < 0:
-        raise UsageError(f"seed must be 0 or more. Received: seed={seed}")
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit must be at least 1. Received: limit={limit}")
-    if color_mode not in (None, "grayscale", "rgb"):
-        raise UsageError(f"color_mode must be 'grayscale', 'rgb' or None. Received: {color_mode!r}")
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if size is not None and min(size) < 1:
-        raise UsageError(f"image_size must be positive. Received: image_size={image_size}")
-    options = ImageOptions(size, color_mode, Scaling.to_range(*input_range), in_memory)
+    name, size, classes = _checked(name_or_path, seed, limit, classes, image_size, color_mode)
+    options = ImageOptions(size, color_mode, Scaling.to_range(*checked_range(input_range)), in_memory)
 
     config = {
         "name": name,
         "seed": seed,
         "limit": limit,
-        "classes": None if classes is None else list(classes),
+        "classes": classes,
         "validation": validation,
         "image_size": None if size is None else list(size),
-        "input_range": list(input_range),
+        "input_range": plain_list(input_range),
         "color_mode": color_mode,
         "in_memory": in_memory,
     }
     if name in DATASETS and DATASETS[name][0] == "embedded":
         train, test = _embedded(name, options)
-    elif name not in DATASETS and Path(name).is_dir():
+    elif name not in DATASETS and folder.is_folder(Path(name)):
         train, test = folder.read_folder(Path(name), options)
         config["name"] = str(Path(name).resolve())
     elif name in DATASETS or tfds_source.knows(name):
@@ -114,6 +105,23 @@ def load_dataset(
     else:
         raise unknown_name("data set", name, DATASETS)
     return _finished(train, test, config)
+
+
+def _checked(
+    name_or_path: Any, seed: Any, limit: Any, classes: Any, image_size: Any, color_mode: Any
+) -> tuple[str, tuple[int, int] | None, list[Any] | None]:
+    """The name, the size of images as (height, width) and the classes, once all options are known to be possible."""
+    if not isinstance(name_or_path, str | os.PathLike) or not os.fspath(name_or_path):
+        raise UsageError(f"a data set is given by its name or a folder's path. Received: {name_or_path!r:.80}")
+    check_seed(seed)
+    if limit is not None:
+        check_count("limit", limit)
+    wanted = plain_list(classes)
+    if classes is not None and wanted is None:
+        raise UsageError(f"classes must be a list of names or indices, e.g. [3, 2]. Received: classes={classes!r:.80}")
+    if color_mode not in (None, "grayscale", "rgb"):
+        raise unknown_name("color_mode", color_mode, ("grayscale", "rgb"))
+    return os.fspath(name_or_path), None if image_size is None else checked_size(image_size), wanted
 
 
 def _finished(train: Split, test: Split, config: dict[str, Any]) -> DataSplits:
@@ -137,7 +145,7 @@ def _warn_of_lost_classes(train: Split, limit: int) -> None:
     lost = [name for name, is_there in zip(train.class_names, there, strict=True) if not is_there]
     if lost:
         named = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
-        warnings.warn(f"limit={limit} leaves no training examples of {named}", DataWarning, stacklevel=4)
+        warnings.warn(visible(f"limit={limit} leaves no training examples of {named}"), DataWarning, stacklevel=4)
 
 
 def pick_classes(split: Split, classes: Sequence[int | str]) -> Split:

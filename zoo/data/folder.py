@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +15,7 @@ from zoo.data.duplicates import identical_files
 from zoo.data.images import ImageOptions, image_header, read_image
 from zoo.data.split import Split
 from zoo.data.store import Store
-from zoo.errors import DataError, DataWarning, UsageError
+from zoo.errors import DataError, DataWarning, UsageError, visible
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _TEST_FRACTION = 0.2
@@ -25,14 +28,21 @@ def read_folder(root: Path, options: ImageOptions) -> tuple[Split, Split]:
     is the test split: those with the smallest hashes of their names, whatever the seed.
 
     Of files with the same bytes in one class only the first is used (`DataWarning`), before anything is split, so that no
-    copy of a training image is among the validation or test images.
+    copy of a training image is among the validation or test images. Folders without an image, and links that lead out of the
+    folder, are told of (`DataWarning`).
 
     Raises:
-        DataError: fewer than two classes, an unreadable image, sizes that differ without `image_size`, or the same file in
-            two classes or in both `train` and `test`.
+        DataError: fewer than two classes, an unreadable image, a broken link, a name that is no text, sizes that differ without
+            `image_size`, or the same file in two classes or in both `train` and `test`.
     """
     has_parts = (root / "train").is_dir() and (root / "test").is_dir()
-    class_names, files, labels, in_test = _scan_parts(root) if has_parts else (*scan_folder(root), None)
+    scans = [scan_folder(part) for part in ((root / "train", root / "test") if has_parts else (root,))]
+    _check_same_classes(root, scans)
+    class_names, files = scans[0].class_names, [file for scan in scans for file in scan.files]
+    labels = np.concatenate([scan.labels for scan in scans])
+    in_test = np.repeat([False, True], [len(scan.files) for scan in scans]) if has_parts else None
+    for oddity in _oddities(root, scans):
+        warnings.warn(visible(oddity), DataWarning, stacklevel=3)  # who called load_dataset
     shape = _common_shape(root, files, options)
     kept = _without_copies(root, files, labels, in_test)
     files, labels = [files[i] for i in kept], labels[kept]
@@ -45,26 +55,77 @@ def read_folder(root: Path, options: ImageOptions) -> tuple[Split, Split]:
     )
 
 
-def scan_folder(root: Path) -> tuple[list[str], list[Path], np.ndarray]:
-    """(class names, files, labels) of a folder with one folder a class, in the order of the names.
+class Scan(NamedTuple):
+    """What `scan_folder` finds: names and labels of classes, files in the order of their names, and what is odd."""
 
-    Folders without an image are no classes; hidden files and files of other kinds are passed over.
+    class_names: list[str]
+    files: list[Path]
+    labels: np.ndarray
+    links: list[Path]  # files and folders that are links
+    empty: list[Path]  # folders without an image
+
+
+def scan_folder(root: Path) -> Scan:
+    """Looks through a folder with one folder a class. On a network each question about a file is a journey, so none is asked.
+
+    Folders without an image are no classes; hidden folders and files of other kinds are passed over.
+
+    Raises:
+        DataError: fewer than two classes, a link to an image that is not there, or a name that is not UTF-8.
     """
-    class_names: list[str] = []
+    class_names, counts = [], []
     files: list[Path] = []
-    labels: list[int] = []
+    links: list[Path] = []
+    empty: list[Path] = []
     for directory in sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".")):
-        members = sorted(f for f in directory.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
-        if members:
-            labels += [len(class_names)] * len(members)
-            class_names.append(directory.name)
-            files += members
-    if len(class_names) < 2:
-        found = f"only images of {class_names[0]!r}" if class_names else "no images"
+        with os.scandir(directory) as entries:
+            members = sorted((e for e in entries if _is_image_file(e)), key=lambda entry: entry.name)
+        if not members:
+            empty.append(directory)
+            continue
+        class_names.append(directory.name)
+        counts.append(len(members))
+        files += map(Path, members)
+        links += [Path(entry) for entry in members if entry.is_symlink()] + [directory] * directory.is_symlink()
+    if len(counts) < 2:
+        found = f"only images of {class_names[0]!r}" if counts else "no images"
         raise DataError(
             f"{root}: {found} in its folders; a classifier needs two or more folders of images, one a class"
         )
-    return class_names, files, np.array(labels, np.int32)
+    return Scan(class_names, files, np.repeat(np.arange(len(counts), dtype=np.int32), counts), links, empty)
+
+
+def _is_image_file(entry: os.DirEntry[str]) -> bool:
+    """Whether something has an image's name and is a file, as opposed to a folder, a pipe or a device."""
+    stem, dot, suffix = entry.name.rpartition(".")
+    if not stem or dot + suffix.lower() not in SUFFIXES:
+        return False
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{entry.path}: its name is not UTF-8, and tables cannot name it; rename it") from None
+    if entry.is_symlink() and not Path(entry).exists():
+        raise DataError(f"{entry.path}: a link to a file that is not there; mend or remove it")
+    return entry.is_file()
+
+
+def _oddities(root: Path, scans: list[Scan]) -> Iterator[str]:
+    """What a folder has that its owner may not have meant."""
+    empty = [folder for scan in scans for folder in scan.empty]
+    if empty:
+        others = f" (and {len(empty) - 1:,} more)" if len(empty) > 1 else ""
+        yield f"{empty[0]}{others}: no images in it, so it is no class; they end in {', '.join(sorted(SUFFIXES))}"
+    real_root = root.resolve()
+    links = [link for scan in scans for link in scan.links if not link.resolve().is_relative_to(real_root)]
+    if links:
+        others = f" and {len(links) - 1:,} more" if len(links) > 1 else ""
+        yield f"{min(links)}{others}: a link out of the folder, which is followed; remove it if that is not meant"
+
+
+def _check_same_classes(root: Path, scans: list[Scan]) -> None:
+    odd = sorted(set(scans[0].class_names) ^ set(scans[-1].class_names))
+    if odd:
+        raise DataError(f"{root}: train and test must have the same classes; only one of them has {', '.join(odd[:5])}")
 
 
 def image_files(path: Path) -> list[Path]:
@@ -74,24 +135,26 @@ def image_files(path: Path) -> list[Path]:
         UsageError: nothing is there.
         DataError: no image is in the folder.
     """
+    if not _holds(path.exists):
+        raise UsageError(f"{path}: no such file or folder")
     if not path.is_dir():
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or folder")
         return [path]
-    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and not f.is_dir())
     if not found:
         raise DataError(f"{path}: no images in this folder")
     return found
 
 
-def _scan_parts(root: Path) -> tuple[list[str], list[Path], np.ndarray, np.ndarray]:
-    """(class names, files, labels, whether a file is in `test`) of a folder with the folders `train` and `test`."""
-    class_names, train_files, train_labels = scan_folder(root / "train")
-    test_names, test_files, test_labels = scan_folder(root / "test")
-    if test_names != class_names:
-        raise DataError(f"{root}: train has the classes {class_names}, test has {test_names}; they must be the same")
-    in_test = np.repeat([False, True], [len(train_files), len(test_files)])
-    return class_names, [*train_files, *test_files], np.concatenate([train_labels, test_labels]), in_test
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; whatever the name."""
+    return _holds(path.is_dir)
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _without_copies(root: Path, files: list[Path], labels: np.ndarray, in_test: np.ndarray | None) -> np.ndarray:
@@ -106,7 +169,7 @@ def _without_copies(root: Path, files: list[Path], labels: np.ndarray, in_test: 
         original, copy = (files[i] for i in pairs[0])
         what = "1 copy is" if len(pairs) == 1 else f"{len(pairs):,} copies are"
         warnings.warn(
-            f"{root}: {what} left out; {copy} is the same file as {original}",
+            visible(f"{root}: {what} left out; {copy} is the same file as {original}"),
             DataWarning,
             stacklevel=4,  # who called load_dataset
         )
@@ -127,8 +190,9 @@ def _choose_test(root: Path, files: list[Path], labels: np.ndarray) -> np.ndarra
     for k in np.unique(labels):
         members = np.flatnonzero(labels == k)
         if len(members) < 3:
+            number = "1 image is" if len(members) == 1 else f"{len(members)} images are"
             raise DataError(
-                f"{files[members[0]].parent}: {len(members)} images are too few to train, validate and test"
+                f"{files[members[0]].parent}: {number} too few to train, validate and test; add some, or remove the folder"
             )
         share = max(1, round(_TEST_FRACTION * len(members)))
         chosen[members[np.argsort(keys[members])[:share]]] = True

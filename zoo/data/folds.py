@@ -9,7 +9,7 @@ import numpy as np
 from zoo.data.split import Split
 from zoo.data.splits import DataSplits
 from zoo.data.store import Store
-from zoo.errors import UsageError
+from zoo.errors import UsageError, check_count
 
 
 def stratified_folds(data: DataSplits, folds: int, *, seed: int = 0) -> list[DataSplits]:
@@ -28,26 +28,33 @@ def stratified_folds(data: DataSplits, folds: int, *, seed: int = 0) -> list[Dat
     """
     from sklearn.model_selection import StratifiedKFold
 
-    if folds < 2:
-        raise UsageError(f"cross-validation needs 2 or more folds. Received: folds={folds}")
+    labels = check_folds(data, folds)
     held_out = None if data.validation is data.test else data.validation
     whole = data.train if held_out is None else _joined(data.train, held_out)
-    if whole.labels is None or whole.stream is not None:
-        raise UsageError("a stream cannot be divided into folds; load the data with in_memory=True")
-    fewest = int(np.bincount(whole.labels, minlength=whole.num_classes).min())
-    if fewest < folds:
-        raise UsageError(f"each class needs an example for each fold, and one has {fewest}. Received: folds={folds}")
-    parts = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32).split(np.zeros(len(whole)), whole.labels)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32).split(np.zeros(len(labels)), labels)
     return [
         dataclasses.replace(data, train=whole.subset(np.sort(train)), validation=whole.subset(np.sort(held)))
         for train, held in parts
     ]
 
 
+def check_folds(data: DataSplits, folds: int) -> np.ndarray:
+    """The labels that are to be divided, training and validation data together; a UsageError where they cannot be."""
+    check_count("folds", folds, least=2)
+    splits = [data.train, *([] if data.validation is None or data.validation is data.test else [data.validation])]
+    if any(split.labels is None or split.stream is not None for split in splits):
+        raise UsageError("a stream cannot be divided into folds; load the data with in_memory=True")
+    labels = np.concatenate([split.labels for split in splits if split.labels is not None])
+    fewest = int(np.bincount(labels, minlength=data.num_classes).min())
+    if fewest < folds:
+        raise UsageError(f"each class needs an example for each fold, and one has {fewest}. Received: folds={folds}")
+    return labels
+
+
 def _joined(first: Split, second: Split) -> Split:
     """The examples of two splits of the same kind, one after the other."""
-    if first.labels is None or second.labels is None or first.stream is not None or second.stream is not None:
-        raise UsageError("a stream cannot be divided into folds; load the data with in_memory=True")
+    assert first.labels is not None
+    assert second.labels is not None
     if first.dtype != second.dtype or first.scaling != second.scaling:
         raise UsageError(
             "training and validation data are stored differently and cannot be divided into folds together. "

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import numbers
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from zoo.data.labels import plain_list
 from zoo.data.split import Scaling
-from zoo.errors import DataError, UsageError, unknown_name
+from zoo.errors import DataError, UsageError, one_line, unknown_name
 
 FITS = ("crop", "pad", "stretch")
 _IN_MEMORY_LIMIT = 2**30  # bytes of uint8 pixels
+_BAND_PIXELS = 2**22  # that are converted at a time
+# What Pillow is let read; a JPEG may turn out to be an MPO. It has more: PostScript, which it gives to a program.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "DIB", "ICO", "TGA")
 _MAX_PIXELS = 100_000_000  # a larger image is refused before it is decoded: a small PNG can unfold to gigabytes
 
 
@@ -82,17 +89,26 @@ def load_images(
     channels = {"rgb": 3, "grayscale": 1}.get(color_mode)
     if channels is None:
         raise unknown_name("color_mode", color_mode, ("rgb", "grayscale"))
-    size = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
-    whole = [n for n in size if isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0]
-    if len(size) != 2 or len(whole) != 2 or size[0] * size[1] > _MAX_PIXELS:
-        raise UsageError(f"image_size must be one or two positive whole numbers. Received: image_size={image_size!r}")
+    size = checked_size(image_size)
     files = [] if isinstance(paths, str | bytes | os.PathLike) else list(paths)
     if not files or not all(isinstance(file, str | os.PathLike) for file in files):
         raise UsageError(f"paths must be a list of one or more files. Received: {paths!r}")
     pixels = np.empty((len(files), *size, channels), np.float32)
     for i, file in enumerate(files):
-        np.divide(read_image(Path(file), (int(size[0]), int(size[1])), channels, fit), np.float32(255), out=pixels[i])
+        np.divide(read_image(Path(file), size, channels, fit), np.float32(255), out=pixels[i])
     return pixels
+
+
+def checked_size(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of what is one number for both or two numbers; a UsageError for anything else."""
+    size: list[Any] = plain_list(image_size) or [image_size, image_size]
+    whole = [int(n) for n in size if isinstance(n, numbers.Integral) and not isinstance(n, bool) and int(n) > 0]
+    if len(size) != 2 or len(whole) != 2 or whole[0] * whole[1] > _MAX_PIXELS:
+        raise UsageError(
+            f"image_size must be one or two positive whole numbers, of at most {_MAX_PIXELS:,} pixels. "
+            f"Received: image_size={image_size!r:.80}"
+        )
+    return whole[0], whole[1]
 
 
 def read_image(path: Path, size: tuple[int, int] | None, channels: int, fit: str = "stretch") -> np.ndarray:
@@ -104,34 +120,71 @@ def read_image(path: Path, size: tuple[int, int] | None, channels: int, fit: str
         DataError: the file is no readable image; the message names it.
     """
     try:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > _MAX_PIXELS:
-                raise DataError(
-                    f"{path}: {picture.width}x{picture.height} pixels are too many; the most is {_MAX_PIXELS:,}"
-                )
+        with _opened(path) as picture:
             if size is not None:  # lets JPEG decode at a smaller scale, faster, but still be reduced by us: sharper
                 height, width = size[::-1] if _is_turned(picture) else size
                 picture.draft("RGB", (2 * width, 2 * height))
-            upright = ImageOps.exif_transpose(picture)
-            return _pixels(upright, size, channels, fit)
-    except DataError as error:
-        raise error if str(error).startswith(str(path)) else DataError(f"{path}: {error}") from None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+            ImageOps.exif_transpose(picture, in_place=True)  # else a copy of it, turned or not
+            return _pixels(picture, size, channels, fit)
     except Exception as error:  # Pillow raises many kinds on corrupt files
-        raise DataError(f"{path}: not a readable image ({_one_line(error)}); repair or remove it") from error
+        raise _unreadable(path, error) from error
 
 
 def image_header(path: Path) -> tuple[tuple[int, int], int]:
-    """((height, width) as shown, channels) of an image file, without decoding it."""
+    """((height, width) as shown, channels) of an image file, without decoding it.
+
+    Raises:
+        DataError: the file is no readable image; the message names it.
+    """
     try:
-        with Image.open(path) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error of ours follows
+            picture = _opened(path)
+        with picture:
             width, height = picture.size
             if _is_turned(picture):
                 width, height = height, width
             return (height, width), 1 if picture.mode in ("1", "L", "F") or picture.mode.startswith("I") else 3
     except Exception as error:
-        raise DataError(f"{path}: not a readable image ({_one_line(error)}); repair or remove it") from error
+        raise _unreadable(path, error) from error
+
+
+class _UnfitError(Exception):
+    """What is wrong with an image that could be opened, and what to do, without its name."""
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if isinstance(error, _UnfitError):
+        return DataError(f"{path}: {error}")
+    if isinstance(error, UnidentifiedImageError):
+        return DataError(
+            f"{path}: not a readable image (no sound {', '.join(_FORMATS)}); save it as PNG, repair or remove it"
+        )
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{path}: no such file")
+    if isinstance(error, OSError) and error.strerror:  # of the system; Pillow's have none
+        return DataError(f"{path}: cannot be read ({error.strerror}); mend that or remove it")
+    return DataError(f"{path}: not a readable image ({one_line(error, 120)}); repair or remove it")
+
+
+def _opened(path: Path) -> Image.Image:
+    """An image whose header was read. Pipes and devices, of which reading might never end, and too large ones are refused."""
+    if not path.is_file() and path.exists():
+        raise _UnfitError(f"a {'folder' if path.is_dir() else 'pipe or device'}, and no image file; give another one")
+    picture = Image.open(path, formats=_known_formats())
+    if picture.width * picture.height > _MAX_PIXELS:
+        picture.close()
+        raise _UnfitError(
+            f"{picture.width}x{picture.height} pixels are too many, the most is {_MAX_PIXELS:,}; make it smaller or remove it"
+        )
+    return picture
+
+
+@functools.cache
+def _known_formats() -> list[str]:
+    """Those that this Pillow has; it trips over others."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _is_turned(picture: Image.Image) -> bool:
@@ -141,19 +194,49 @@ def _is_turned(picture: Image.Image) -> bool:
 
 def _pixels(picture: Image.Image, size: tuple[int, int] | None, channels: int, fit: str = "stretch") -> np.ndarray:
     if picture.mode == "F":
-        raise DataError("floating-point pixels, whose white nothing says; save it with 8 or 16 bits")
+        raise _UnfitError("floating-point pixels, whose white nothing says; save it with 8 or 16 bits")
+    mode = "L" if channels == 1 else "RGB"
+    convert = _conversion(picture, mode)
+    if size in (None, (picture.height, picture.width)):
+        pixels = np.empty((picture.height, picture.width, channels), np.uint8)
+        for top, band in _bands(picture):
+            pixels[top : top + band.height] = np.asarray(convert(band)).reshape(band.height, band.width, channels)
+        return pixels
+    assert size is not None
+    whole = picture
+    if picture.mode != mode or picture.has_transparency_data:
+        whole = Image.new(mode, picture.size)
+        for top, band in _bands(picture):
+            whole.paste(convert(band), (0, top))
+    fitted = np.asarray(_fitted(whole, (size[1], size[0]), fit))
+    return fitted[..., np.newaxis] if channels == 1 else fitted
+
+
+def _bands(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """(first row, some rows) of an image: a small file may unfold to a large one, of which copies would fill the memory."""
+    rows = max(1, _BAND_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+
+
+def _conversion(picture: Image.Image, mode: str) -> Callable[[Image.Image], Image.Image]:
+    """What makes grey or RGB pixels of 8 bits of any part of an image."""
     if picture.mode.startswith("I"):  # Pillow would clip at 255 instead of scaling
-        grey = np.asarray(picture, np.float64)
-        grey = grey / 257 if picture.mode != "I" or grey.max() > 255 else grey  # of 16 bits, or of 8 in 32
-        picture = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    if picture.has_transparency_data:  # as it would be shown on a white page
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    picture = picture.convert("L" if channels == 1 else "RGB")
-    if size is not None and picture.size != (size[1], size[0]):
-        picture = _fitted(picture, (size[1], size[0]), fit)
-    pixels = np.asarray(picture, np.uint8)
-    return pixels[..., np.newaxis] if channels == 1 else pixels
+        is_wide = picture.mode != "I" or picture.getextrema()[1] > 255  # type: ignore[operator]  # of 16 bits, or of 8 in 32
+        return lambda band: _eight_bits(band, 257 if is_wide else 1).convert(mode)
+    if picture.has_transparency_data:
+        return lambda band: _on_white(band).convert(mode)
+    return lambda band: band.convert(mode)
+
+
+def _eight_bits(grey: Image.Image, divisor: int) -> Image.Image:
+    return Image.fromarray((np.asarray(grey, np.float64) / divisor).clip(0, 255).astype(np.uint8))
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """As it would be shown on a white page."""
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
 
 
 def _fitted(picture: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
@@ -167,7 +250,3 @@ def _fitted(picture: Image.Image, size: tuple[int, int], fit: str) -> Image.Imag
         page.paste(whole, ((size[0] - width) // 2, (size[1] - height) // 2))
         return page
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

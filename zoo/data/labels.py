@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from zoo.errors import DataError, UsageError, unknown_name
 
+_MOST_CLASSES = 100_000  # more are a mistake, such as numbers of examples, and would fill the memory with names
+
+
+def plain_list(value: Any) -> list[Any] | None:
+    """The members of a list, a tuple, an array, a pandas Index or a shape, as plain Python values; `None` for anything else.
+
+    Text, a mapping and a set are no lists: one has letters, the others no order that was meant.
+    """
+    if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__len__"):
+        return None
+    try:
+        return [member.item() if isinstance(member, np.generic) else member for member in value]
+    except (TypeError, ValueError):  # an array without an axis, a shape without a rank
+        return None
+
 
 def checked_labels(labels: Any, count: int) -> np.ndarray:
     """(count,) int32 class indices, or a DataError that says what they are instead."""
-    labels = np.asarray(labels)
+    try:
+        labels = np.asarray(labels)
+    except ValueError:
+        raise DataError("labels must be one class index an example. Received: lists of several lengths") from None
     if count == 0:
-        raise DataError("there are no examples")
+        raise DataError("there are no examples; give one or more")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -23,21 +41,26 @@ def checked_labels(labels: Any, count: int) -> np.ndarray:
             f"labels must be one class index an example. Received: shape {labels.shape} (one-hot? argmax it)"
         )
     if len(labels) != count:
-        raise DataError(f"{count} inputs but {len(labels)} labels")
+        raise DataError(f"{count} inputs but {len(labels)} labels; give one label an input")
     if labels.dtype.kind not in "iufb" or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
-        raise DataError(f"labels must be class indices from 0. Received: dtype {labels.dtype}, e.g. {labels[0]!r}")
+        raise DataError(
+            f"labels must be class indices from 0. Received: dtype {labels.dtype}, e.g. {labels.tolist()[0]!r:.80}"
+        )
     if not np.issubdtype(labels.dtype, np.integer) and not np.array_equal(labels, np.floor(labels)):
-        raise DataError("labels must be whole numbers from 0; some have a fraction")
-    if labels.min() < 0:
-        raise DataError(f"labels must be class indices from 0. Received: {labels.min()}")
+        first = labels[labels != np.floor(labels)][0]
+        raise DataError(f"labels must be class indices from 0, and some have a fraction. Received: {first}")
+    if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
+        strange = labels.min() if labels.min() < 0 else labels.max()
+        raise DataError(f"labels must be class indices from 0, below {_MOST_CLASSES:,}. Received: {strange}")
     return labels.astype(np.int32)
 
 
 def validation_indices(labels: np.ndarray, validation: float | int, seed: int) -> np.ndarray:
     """Indices to hold out, in file order: the last `validation` examples (int), or a stratified fraction (float)."""
-    if isinstance(validation, bool) or not 0 < validation < len(labels):
+    is_number = isinstance(validation, numbers.Real) and not isinstance(validation, bool)
+    if not is_number or not 0 < validation < len(labels):
         raise UsageError(
-            f"validation must be a fraction below 1 or a count below {len(labels)}. Received: {validation}"
+            f"validation must be a fraction below 1 or a count below {len(labels)}. Received: {validation!r:.80}"
         )
     if isinstance(validation, numbers.Integral):
         return np.arange(len(labels) - validation, len(labels))

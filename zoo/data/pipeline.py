@@ -17,7 +17,7 @@ from zoo.data import augment as augmentation
 from zoo.data.labels import checked_labels
 from zoo.data.split import Scaling, Split
 from zoo.data.streaming import decoded, streamed
-from zoo.errors import DataError, UsageError
+from zoo.errors import DataError
 
 
 def scaled_batches(
@@ -31,8 +31,6 @@ def scaled_batches(
     first_pass: int = 0,
 ) -> tf.data.Dataset:
     """See `Split.batches`."""
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
     batches = _batches(
         split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed, first_pass=first_pass
     )
@@ -62,7 +60,13 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and len(spec) == 2 and spec[0].shape.rank and spec[1].shape.rank in (1, 2)):
         raise DataError(f"a dataset must give batches of (inputs, labels). Received: {spec}")
-    read = [checked_labels(y.numpy(), len(x)) for x, y in dataset]
+    read = []
+    for x, y in dataset:
+        read.append(checked_labels(y.numpy(), len(x)))
+        if x.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(x)):
+            raise DataError(
+                f"the inputs hold NaN or infinite values, first in batch {len(read) - 1}; remove or replace them"
+            )
     if not read:
         raise DataError("the dataset gives no batches")
     labels = np.concatenate(read)
@@ -137,6 +141,7 @@ def _batches(
     split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int, first_pass: int = 0
 ) -> tf.data.Dataset:
     """Batches of (stored inputs, labels): gathered from memory, decoded from files, or read from a stream."""
+    steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
     if split.stream is not None:
         return streamed(
             split, batch_size, shuffle=shuffle, drop_remainder=drop_remainder, seed=seed, first_pass=first_pass
@@ -154,7 +159,6 @@ def _batches(
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
             return examples(shuffled(len(split), seed, number) if shuffle else tf.range(len(split)))
 
-    steps = split.num_batches(batch_size, drop_remainder=drop_remainder)
     batches = augmentation.passes(first_pass).flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False  # they copy the whole store in every pass

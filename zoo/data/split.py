@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.data.labels import checked_labels
+from zoo.data.labels import checked_labels, plain_list
 from zoo.data.store import Store
-from zoo.errors import DataError, UsageError
+from zoo.errors import DataError, UsageError, check_count, one_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,8 +34,7 @@ class Scaling:
     @classmethod
     def to_range(cls, low: float, high: float) -> Scaling:
         """The scaling that maps 0..255 to `low`..`high`."""
-        if not low < high:
-            raise UsageError(f"input_range needs low < high. Received: ({low}, {high})")
+        low, high = checked_range((low, high))
         return cls((high - low) / 255.0, float(low))
 
 
@@ -70,9 +72,9 @@ class Split:
     ) -> None:
         self.size = size
         self.class_names = tuple(map(str, class_names))
-        for name in self.class_names:
-            if self.class_names.count(name) > 1 or not name.isprintable():
-                raise DataError(f"class names must differ and be printable. Received: {name!r}")
+        for name, number in collections.Counter(self.class_names).items():
+            if number > 1 or not name.isprintable():
+                raise DataError(f"class names must differ and be printable; rename one. Received: {name!r:.80}")
         self.input_shape = tuple(int(n) for n in input_shape)
         self.dtype = np.dtype(dtype)
         self.scaling = scaling
@@ -99,30 +101,30 @@ class Split:
             inputs: (N, ...) array. uint8 is scaled to `input_range` by `batches`; floats are passed on as they are
                 (float64 stays float64); other integers become float32.
             labels: (N,) integer class indices from 0.
-            class_names: one name a class. Defaults to "0", "1", ... up to the largest label.
+            class_names: one name a class, as a list, an array or an Index. Defaults to "0", "1", ... up to the largest label.
             input_range: what 0..255 is mapped to.
 
         Raises:
-            DataError: lengths differ, nothing is there, or a label is not an index of `class_names`.
+            DataError: lengths differ, nothing is there, a label is not an index of `class_names`, or inputs are no finite
+                numbers.
         """
-        inputs = np.asarray(inputs)
+        inputs = checked_inputs(inputs)
         labels = checked_labels(labels, len(inputs))
-        if inputs.dtype != np.uint8 and not np.issubdtype(inputs.dtype, np.floating):
-            inputs = inputs.astype(np.float32)
-        if np.issubdtype(inputs.dtype, np.floating) and not np.isfinite(inputs).all():
-            raise DataError("the inputs hold NaN or infinite values; remove or replace them")
         if inputs.ndim == 3 and inputs.dtype == np.uint8:
             inputs = inputs[..., np.newaxis]  # grey images without a channel axis
-        if class_names is None:
-            class_names = [str(k) for k in range(max(int(labels.max()) + 1, 2))]
-        if labels.max() >= len(class_names):
-            raise DataError(f"label {labels.max()} has no class name; {len(class_names)} names were given")
+        names = (
+            [str(k) for k in range(max(int(labels.max()) + 1, 2))] if class_names is None else plain_list(class_names)
+        )
+        if names is None:
+            raise UsageError(f"class_names must be a list, one name a class. Received: class_names={class_names!r:.80}")
+        if labels.max() >= len(names):
+            raise DataError(f"label {labels.max()} has no class name; give one a class. Received: {len(names)} names")
         return cls(
             size=len(inputs),
-            class_names=class_names,
+            class_names=names,
             input_shape=inputs.shape[1:],
             dtype=inputs.dtype,
-            scaling=Scaling.to_range(*input_range) if inputs.dtype == np.uint8 else Scaling(),
+            scaling=Scaling.to_range(*checked_range(input_range)) if inputs.dtype == np.uint8 else Scaling(),
             store=Store(inputs),
             labels=labels,
         )
@@ -141,6 +143,7 @@ class Split:
 
     def num_batches(self, batch_size: int, *, drop_remainder: bool = False) -> int:
         """How many batches `batches` gives."""
+        check_count("batch_size", batch_size)
         return self.size // batch_size if drop_remainder else -(-self.size // batch_size)
 
     @property
@@ -225,3 +228,39 @@ def as_split(data: Any) -> Split:
 
         return pipeline.split_from_dataset(data)
     raise UsageError(f"expected a Split, (inputs, labels) or a tf.data.Dataset. Received: {type(data).__name__}")
+
+
+def checked_range(input_range: Any) -> tuple[float, float]:
+    """(low, high) as floats; a UsageError unless both are finite numbers and low < high."""
+    ends = plain_list(input_range) or []
+    known = [float(end) for end in ends if isinstance(end, numbers.Real) and math.isfinite(end)]
+    if len(ends) != 2 or len(known) != 2 or not known[0] < known[1]:
+        raise UsageError(f"input_range needs finite low < high. Received: input_range={input_range!r:.80}")
+    return known[0], known[1]
+
+
+def count_examples(inputs: Any) -> int:
+    """How many examples there are; a DataError where inputs are nothing that has a number."""
+    try:
+        return len(inputs)
+    except TypeError:
+        raise DataError(f"inputs must be an array, (N, ...) for N examples. Received: {inputs!r:.80}") from None
+
+
+def checked_inputs(inputs: Any) -> np.ndarray:
+    """Inputs as uint8 or floats, all finite; a DataError where they are something else."""
+    try:
+        inputs = np.asarray(inputs)
+        if inputs.dtype.kind == "O":  # of a table with columns of several kinds, which may all be numbers
+            inputs = np.asarray(inputs.tolist())
+    except ValueError as error:  # of several shapes
+        raise DataError(f"the inputs are no array ({one_line(error, 120)}); give all the same shape") from None
+    if inputs.ndim < 2 or 0 in inputs.shape[1:] or inputs.dtype.kind not in "biuf":
+        shape = f"{inputs.dtype} of shape {inputs.shape}"
+        raise DataError(f"inputs must be numbers, (N, ...) for N examples. Received: {shape}")
+    if inputs.dtype != np.uint8 and inputs.dtype.kind != "f":
+        inputs = inputs.astype(np.float32)
+    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
+        first = np.flatnonzero(~np.isfinite(inputs).reshape(len(inputs), -1).all(axis=1))[0]
+        raise DataError(f"the inputs hold NaN or infinite values, first in example {first}; remove or replace them")
+    return inputs

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.labels import checked_labels, validation_indices
-from zoo.data.split import Split, as_split
-from zoo.errors import DataError, UsageError
+from zoo.data.labels import checked_labels, plain_list, validation_indices
+from zoo.data.split import Split, as_split, count_examples
+from zoo.errors import DataError, UsageError, check_seed
 from zoo.storage import sha256_of_file
 
 _END = 4096  # bytes
@@ -67,28 +67,34 @@ class DataSplits:
             validation: a pair of arrays, or what to take from `train` as in `load_dataset`: a stratified fraction, an
                 int (the last N), "test" (the test arrays), or `None`.
             test: a pair of arrays, or `None`.
-            class_names: one name a class; by default "0", "1", ...
+            class_names: one name a class, as a list, an array or an Index; by default "0", "1", ...
             input_range: what 0..255 is mapped to, for uint8 inputs.
             seed: decides a stratified validation fraction.
 
         Raises:
-            DataError: lengths differ, an empty array, labels that are no class indices.
+            DataError: lengths differ, an empty array, labels that are no class indices, inputs that are no finite numbers.
 
         Example:
             >>> images = np.zeros((20, 8, 8), "uint8"); labels = np.arange(20) % 2
             >>> DataSplits.from_arrays((images, labels), validation=0.2).input_shape
             (8, 8, 1)
         """
+        pairs = {"train": _pair("train", train)}
+        if test is not None:
+            pairs["test"] = _pair("test", test)
+        if isinstance(validation, tuple | list):
+            pairs["validation"] = _pair("validation", validation)
+        check_seed(seed)
         if class_names is None:
-            pairs = [pair for pair in (train, validation, test) if isinstance(pair, tuple)]
-            largest = max(int(checked_labels(labels, len(inputs)).max()) for inputs, labels in pairs)
+            largest = max(int(checked_labels(y, count_examples(x)).max()) for x, y in pairs.values())
             class_names = [str(k) for k in range(max(2, largest + 1))]
-        train_split = Split.from_arrays(*train, class_names=class_names, input_range=input_range)
-        test_split = test and Split.from_arrays(*test, class_names=class_names, input_range=input_range)
-        if isinstance(validation, tuple):
-            held_out: Split | None = Split.from_arrays(*validation, class_names=class_names, input_range=input_range)
-        else:
-            train_split, held_out = split_validation(train_split, validation, test_split or None, seed)
+        splits = {
+            name: Split.from_arrays(*pair, class_names=class_names, input_range=input_range)
+            for name, pair in pairs.items()
+        }
+        train_split, held_out, test_split = splits["train"], splits.get("validation"), splits.get("test")
+        if not isinstance(validation, tuple | list):
+            train_split, held_out = split_validation(train_split, validation, test_split, seed)
         for split in (held_out, test_split):
             if split and split.input_shape != train_split.input_shape:
                 raise DataError(
@@ -100,10 +106,16 @@ class DataSplits:
                 for name, split in (("train", train_split), ("validation", held_out), ("test", test_split))
                 if split
             },
-            "input_range": list(input_range),
+            "input_range": plain_list(input_range),
             "class_names": list(train_split.class_names),
         }
-        return cls(train_split, held_out, test_split or None, config)
+        return cls(train_split, held_out, test_split, config)
+
+
+def _pair(name: str, given: Any) -> tuple[Any, Any]:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise UsageError(f"{name} must be a pair (inputs, labels). Received: {given!r:.80}")
+    return given[0], given[1]
 
 
 def as_splits(data: Any) -> DataSplits:

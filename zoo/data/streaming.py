@@ -10,11 +10,12 @@ import contextlib
 import dataclasses
 import functools
 import os
+import re
 import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,7 @@ import tensorflow as tf
 from zoo.data import augment as augmentation
 from zoo.data.images import read_image
 from zoo.data.split import Split
+from zoo.errors import DataError
 
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 _SHUFFLE_BUFFER = 4096  # examples of a stream
@@ -228,6 +230,18 @@ def _kept(examples: tf.data.Dataset, cache: PixelCache) -> tf.data.Dataset:
     unread = _call(cache.unread, [], tf.int64)
     read = examples.take(unread).batch(_CHUNK).enumerate().map(keep, num_parallel_calls=2, deterministic=True).unbatch()
     return read.concatenate(tf.data.Dataset.range(unread, len(cache)))
+
+
+@contextlib.contextmanager
+def naming_files() -> Iterator[None]:
+    """Raises the `DataError` that names a file which could not be read, in place of the page that TensorFlow makes of it."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        told = re.search(r"\bDataError: (.*)", str(error))
+        if told is None:
+            raise
+        raise DataError(told.group(1)) from error
 
 
 def _call(method: Callable[..., object], inputs: list[tf.Tensor], types: object) -> tf.Tensor:

@@ -17,7 +17,7 @@ from zoo.data.images import ImageOptions
 from zoo.data.split import Split
 from zoo.data.splits import DataSplits, split_validation
 from zoo.data.store import Store
-from zoo.errors import DataError, UsageError, ZooError
+from zoo.errors import DataError, UsageError, ZooError, one_line
 
 # data sets whose TFDS key is the place in the source's training file, and its first labels, by which that is verified
 _SOURCE_ORDER = {
@@ -81,7 +81,7 @@ class _Source:
         try:
             self.builder = tfds.builder(name)
         except Exception as error:
-            raise ZooError(f"{name}: TFDS cannot open it ({str(error).splitlines()[0][:150]})") from error
+            raise ZooError(f"{name}: TFDS cannot open it ({one_line(error, 150)})") from error
         self._prepare()
         features = self.builder.info.features
         keys = self.builder.info.supervised_keys

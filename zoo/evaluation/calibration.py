@@ -14,7 +14,6 @@ import pandas as pd
 
 from zoo.errors import UsageError
 from zoo.evaluation.intervals import wilson_interval
-from zoo.storage import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,9 +52,9 @@ class Calibration:
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Writes `figure()` as .png, .svg or .pdf, and returns the path."""
-        with atomic_path(path) as temporary:
-            self.figure().savefig(temporary, dpi=144, facecolor="white")
-        return Path(path)
+        from zoo.training.curves import save_figure  # loads Matplotlib
+
+        return save_figure(self.figure(), path)
 
 
 def measure_calibration(predictions: pd.DataFrame, *, bins: int = 15) -> Calibration:

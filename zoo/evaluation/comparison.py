@@ -16,7 +16,6 @@ import pandas as pd
 from zoo.errors import UsageError, unknown_name
 from zoo.evaluation.significance import holm, mean_intervals, spread, zero_mean_p_values
 from zoo.evaluation.statements import comparison_sentences
-from zoo.storage import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,9 +113,9 @@ class Comparison:
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Writes `figure()` as .png, .svg or .pdf, and returns the path."""
-        with atomic_path(path) as temporary:
-            self.figure().savefig(temporary, dpi=144, facecolor="white")
-        return Path(path)
+        from zoo.training.curves import save_figure  # loads Matplotlib
+
+        return save_figure(self.figure(), path)
 
 
 def compare(

@@ -19,7 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment
-from zoo.errors import UsageError, unknown_name
+from zoo.data.split import checked_range
+from zoo.errors import UsageError, check_seed, unknown_name
 
 SHARE_OF_RANGE = "share of the range"
 _SIGMA_A_PASS = 0.85  # pixels; cut to 5 x 5, a wider Gaussian would lose more than 1 % of its standard deviation
@@ -138,6 +139,7 @@ def corrupt(
     images = np.asarray(images)
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
         raise UsageError(f"images must be uint8 or floats. Received: {images.dtype}")
+    check_seed(seed)
     low, high = checked_range((0, 255) if images.dtype == np.uint8 else input_range or (0, 1))
     checked_strengths(name, np.ravel(strength).tolist(), images.shape[1:])
     if np.shape(strength) not in ((), (len(images),)):
@@ -196,14 +198,6 @@ def checked_strengths(name: str, strengths: Sequence[float], shape: Sequence[int
             unit = f"whole {kind.unit}" if kind.axis is not None else kind.unit
             raise UsageError(f"a strength of {name} must be {allowed} ({unit}). Received: {strength!r}")
     return [float(strength) for strength in strengths]
-
-
-def checked_range(input_range: tuple[float, float]) -> tuple[float, float]:
-    """(low, high) as floats; a UsageError unless both are finite and low < high."""
-    low, high = input_range
-    if not -math.inf < low < high < math.inf:
-        raise UsageError(f"input_range needs finite low < high. Received: input_range={input_range!r}")
-    return float(low), float(high)
 
 
 def along_images(values: tf.Tensor, images: tf.Tensor) -> tf.Tensor:

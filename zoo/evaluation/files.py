@@ -13,7 +13,7 @@ import numpy as np
 from zoo.data.images import load_images
 from zoo.data.split import Split
 from zoo.errors import UsageError
-from zoo.models.outputs import class_probabilities, known_output_kind
+from zoo.models.outputs import check_shapes, class_probabilities, known_output_kind
 
 
 def score_files(
@@ -31,13 +31,14 @@ def score_files(
         (N, K), in the order of the files.
 
     Raises:
-        UsageError: no file, or data that are no uint8 images.
+        UsageError: no file, data that are no uint8 images, or a model of another shape.
         DataError: a file is no readable image; the message names it.
     """
     if like.dtype != np.uint8 or len(like.input_shape) != 3 or like.input_shape[-1] not in (1, 3):
         raise UsageError(f"files are read as uint8 images are. Received: {like.dtype} inputs of {like.input_shape}")
     if not files:
         raise UsageError("files must be one or more images. Received: none")
+    check_shapes(model, like.input_shape)
     height, width, channels = like.input_shape
     kind, mode, found = known_output_kind(model), "rgb" if channels == 3 else "grayscale", []
     for start in range(0, len(files), batch_size):

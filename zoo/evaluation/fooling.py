@@ -19,7 +19,8 @@ import tensorflow as tf
 
 from zoo.data.pipeline import scale
 from zoo.data.split import Split
-from zoo.errors import UsageError, unknown_name
+from zoo.data.streaming import naming_files
+from zoo.errors import UsageError, check_count, check_seed, unknown_name
 from zoo.evaluation.corruptions import (
     CORRUPTIONS,
     SHARE_OF_RANGE,
@@ -30,12 +31,11 @@ from zoo.evaluation.corruptions import (
 from zoo.evaluation.gradient_sign import gradient_signs, step_along
 from zoo.evaluation.robustness import (
     class_scores,
-    fitting_split,
     input_signature,
     late_progress,
     value_range,
 )
-from zoo.storage import atomic_path
+from zoo.evaluation.scoring import fitting_split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,11 +93,12 @@ class Fooling:
 
     def plot(self, path: str | os.PathLike[str], images: Sequence[int] | None = None) -> Path:
         """Writes `figure(images)` as .png, .svg or .pdf, and returns the path."""
-        with atomic_path(path) as temporary:
-            self.figure(images).savefig(temporary, dpi=144, facecolor="white")
-        return Path(path)
+        from zoo.training.curves import save_figure  # loads Matplotlib
+
+        return save_figure(self.figure(images), path)
 
 
+@naming_files()
 def fool(
     model: keras.Model,
     data: Split | tuple[Any, Any] | Any,
@@ -148,12 +149,16 @@ def fool(
         >>> found = fool(model, data.test.subset(np.arange(20)))  # doctest: +SKIP
         >>> found.table[["true", "before", "after", "strength"]], found.plot("fooling.png")  # doctest: +SKIP
     """
+    check_seed(seed)
+    for name, value, least in (
+        ("num_steps", num_steps, 1),
+        ("num_halvings", num_halvings, 0),
+        ("batch_size", batch_size, 1),
+    ):
+        check_count(name, value, least=least)
     split = fitting_split(model, data)
     if goal not in _GOALS:
         raise unknown_name("goal", goal, _GOALS)
-    for name, value, least in (("num_steps", num_steps, 1), ("num_halvings", num_halvings, 0)):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-            raise UsageError(f"{name} must be {least} or more. Received: {name}={value!r}")
     farthest = _checked_largest(by, largest, split.input_shape)
     kind = CORRUPTIONS.get(by)
     if kind is not None and kind.axis is not None:
@@ -279,7 +284,7 @@ def _summary(
 
 def _checked_largest(by: str, largest: float | None, shape: tuple[int, ...]) -> float:
     """The strength at which a search ends, given or by default; a UsageError for what cannot be."""
-    if by != GRADIENT_SIGN and by not in CORRUPTIONS:
+    if by != GRADIENT_SIGN and by not in list(CORRUPTIONS):
         raise unknown_name("way to fool", by, [GRADIENT_SIGN, *CORRUPTIONS])
     if largest is not None and not (isinstance(largest, numbers.Real) and 0 < largest < np.inf):
         raise UsageError(f"largest must be positive and finite. Received: largest={largest!r}")

@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.labels import checked_labels
+from zoo.data.split import checked_range
 from zoo.errors import DataError, UsageError
-from zoo.evaluation.corruptions import along_images, checked_range
+from zoo.evaluation.corruptions import along_images
 from zoo.evaluation.scoring import log_probabilities
 from zoo.models.outputs import known_output_kind
 

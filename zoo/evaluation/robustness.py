@@ -18,12 +18,13 @@ import pandas as pd
 import tensorflow as tf
 
 from zoo.data.pipeline import scale
-from zoo.data.split import Split, as_split
-from zoo.errors import UsageError
-from zoo.evaluation.corruptions import CORRUPTIONS, checked_range, checked_strengths, corrupted
+from zoo.data.split import Split, checked_range
+from zoo.data.streaming import naming_files
+from zoo.errors import UsageError, check_count, check_seed
+from zoo.evaluation.corruptions import CORRUPTIONS, checked_strengths, corrupted
 from zoo.evaluation.intervals import wilson_interval
+from zoo.evaluation.scoring import fitting_split
 from zoo.models.outputs import class_probabilities, known_output_kind
-from zoo.storage import atomic_path
 from zoo.training.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -59,11 +60,12 @@ class Robustness:
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Writes `figure()` as .png, .svg or .pdf, and returns the path."""
-        with atomic_path(path) as temporary:
-            self.figure().savefig(temporary, dpi=144, facecolor="white")
-        return Path(path)
+        from zoo.training.curves import save_figure  # loads Matplotlib
+
+        return save_figure(self.figure(), path)
 
 
+@naming_files()
 def measure_robustness(
     model: keras.Model,
     data: Split | tuple[Any, Any] | Any,
@@ -99,6 +101,8 @@ def measure_robustness(
         >>> found = measure_robustness(model, data.test, {"noise": [0.1, 0.2], "rotation": [-30, 30]})  # doctest: +SKIP
         >>> found.table, found.plot("robustness.png")  # doctest: +SKIP
     """
+    check_seed(seed)
+    check_count("batch_size", batch_size)
     split = fitting_split(model, data)
     grades = _grades(corruptions, split.input_shape)
     bounds, probabilities = value_range(split, input_range), class_scores(model, split)
@@ -129,7 +133,7 @@ def measure_robustness(
 def _grades(corruptions: Any, shape: tuple[int, ...]) -> dict[str, list[float]]:
     """Name -> strengths, 0 among them, ascending."""
     if not isinstance(corruptions, Mapping):
-        names = [corruptions] if isinstance(corruptions, str) else list(corruptions)
+        names = [corruptions] if isinstance(corruptions, str) or not isinstance(corruptions, Iterable) else corruptions
         corruptions = {name: CORRUPTIONS[name].strengths if name in CORRUPTIONS else () for name in names}
     if not corruptions:
         raise UsageError(f"name one or more corruptions. Received: corruptions={corruptions!r}")
@@ -137,20 +141,6 @@ def _grades(corruptions: Any, shape: tuple[int, ...]) -> dict[str, list[float]]:
         if not isinstance(values, Iterable) or isinstance(values, str):
             raise UsageError(f"the strengths of {name} must be several numbers. Received: {values!r}")
     return {name: sorted({0.0, *checked_strengths(name, values, shape)}) for name, values in corruptions.items()}
-
-
-def fitting_split(model: keras.Model, data: Any) -> Split:
-    """The data as a `Split`, if the model takes its inputs and gives its classes; else a UsageError."""
-    split, is_single = as_split(data), known_output_kind(model) in ("sigmoid", "logit")
-    classes = 2 if is_single else model.outputs[0].shape[-1]
-    if not isinstance(data, Split) and split.num_classes < classes:  # plain arrays may lack the last classes
-        split.class_names = tuple(str(k) for k in range(classes))
-    if split.num_classes != classes:
-        raise UsageError(f"the model gives {classes} classes, the data have {split.num_classes}")
-    expected = model.input_shape
-    if isinstance(expected, tuple) and None not in expected[1:] and expected[1:] != split.input_shape:
-        raise UsageError(f"the model takes inputs of shape {expected[1:]}, the data have {split.input_shape}")
-    return split
 
 
 def value_range(split: Split, input_range: tuple[float, float] | None) -> tuple[float, float]:

@@ -15,9 +15,10 @@ from sklearn import metrics
 
 from zoo.data.pipeline import scale
 from zoo.data.split import Split, as_split
-from zoo.errors import UsageError
+from zoo.data.streaming import naming_files
+from zoo.errors import UsageError, check_count
 from zoo.evaluation.intervals import wilson_interval
-from zoo.models.outputs import class_probabilities, known_output_kind, operand_of
+from zoo.models.outputs import check_shapes, class_probabilities, known_output_kind, operand_of
 
 
 @dataclasses.dataclass
@@ -55,6 +56,7 @@ class Evaluation:
         return wilson_interval(int(self.predictions["correct"].sum()), self.num_examples)
 
 
+@naming_files()
 def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_size: int = 512) -> Evaluation:
     """Runs a model over a split. The model need not be compiled.
 
@@ -65,15 +67,10 @@ def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_
 
     Raises:
         UsageError: the model's output or input does not fit the data.
+        DataError: an image file cannot be read.
     """
-    kind = known_output_kind(model)
-    classes = 2 if kind in ("sigmoid", "logit") else model.outputs[0].shape[-1]
-    given, split = split, as_split(split)
-    if not isinstance(given, Split) and split.num_classes < classes:  # plain arrays may lack the last classes
-        split.class_names = tuple(str(k) for k in range(classes))
-    expected = getattr(model, "input_shape", None)
-    if isinstance(expected, tuple) and None not in expected[1:] and expected[1:] != split.input_shape:
-        raise UsageError(f"the model takes inputs of shape {expected[1:]}, the data have {split.input_shape}")
+    check_count("batch_size", batch_size)
+    kind, split = known_output_kind(model), fitting_split(model, split)
 
     @tf.function
     def score(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -92,6 +89,18 @@ def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_
     result = summarize(np.concatenate(probabilities), np.concatenate(labels), split, np.concatenate(logs))
     result.images = np.concatenate(images) if are_images else None
     return result
+
+
+def fitting_split(model: keras.Model, data: Any) -> Split:
+    """The data as a `Split`, if the model takes its inputs and gives its classes; else a UsageError."""
+    is_single = known_output_kind(model) in ("sigmoid", "logit")
+    split, classes = as_split(data), 2 if is_single else model.outputs[0].shape[-1]
+    if not isinstance(data, Split) and split.num_classes < classes:  # plain arrays may lack the last classes
+        split.class_names = tuple(str(k) for k in range(classes))
+    if split.num_classes != classes:
+        raise UsageError(f"the model gives {classes} classes, the data have {split.num_classes}")
+    check_shapes(model, split.input_shape)
+    return split
 
 
 def log_probabilities(outputs: tf.Tensor, kind: str) -> tf.Tensor:

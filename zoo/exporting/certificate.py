@@ -13,11 +13,10 @@ from typing import Any
 
 from zoo.errors import ExportError, UsageError, one_line
 from zoo.exporting.formats import FORMATS
-from zoo.storage import manifest
+from zoo.storage import manifest, read_bytes
 
 NAME, CARD, EXAMPLES = "certificate.json", "README.md", "examples.npz"
 _VERSION = 2
-_MOST_BYTES = 16 * 2**20  # of a certificate
 _MOST_INPUTS = 10**8  # numbers in one example, as many as `read_image` takes pixels
 _DTYPES = ("uint8", "float16", "float32", "float64")
 
@@ -92,13 +91,7 @@ def read_certificate(directory: Path) -> Certificate:
     """
     path = directory / NAME
     try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{directory} holds no export (no {NAME}); make one with scripts/export.py") from None
-    try:
-        if len(content) > _MOST_BYTES:
-            raise ValueError("too large")
+        content = read_bytes(path)
         facts = json.loads(content)
         if facts.get("format_version") != _VERSION:
             raise ValueError(f"of format version {facts.get('format_version')!r:.20}, not {_VERSION}")
@@ -109,6 +102,12 @@ def read_certificate(directory: Path) -> Certificate:
         _check_facts(facts)
         facts["class_names"], facts["limits"] = tuple(facts["class_names"]), tuple(facts["limits"])
         return Certificate(directory=directory, **facts | {"recipes": tuple(facts["recipes"])})
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{directory} holds no export (no {NAME}); make one with scripts/export.py") from None
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be read: {error.strerror}; make it readable, or export the model again"
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise ExportError(f"{path} cannot be trusted: {one_line(error)}; export the model again") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import tempfile
 import time
@@ -18,7 +17,8 @@ import keras
 import numpy as np
 
 from zoo.data.split import Split, as_split
-from zoo.errors import ExportError, UsageError, one_line
+from zoo.data.streaming import naming_files
+from zoo.errors import ExportError, UsageError, check_json, one_line
 from zoo.exporting import writers
 from zoo.exporting.card import default_intended_use, limits_of, model_card
 from zoo.exporting.certificate import CARD, EXAMPLES, NAME, Certificate
@@ -28,7 +28,9 @@ from zoo.exporting.measuring import encoded_examples, measure, measure_accuracy,
 from zoo.exporting.runtimes import SavedModelRuntime, load_runtime
 from zoo.exporting.serving import foreign_layers, serving_model
 from zoo.models.outputs import known_output_kind
-from zoo.storage import atomic_directory, manifest, write_text
+from zoo.paths import checked_path
+from zoo.replacing import check_replaceable
+from zoo.storage import atomic_directory, manifest, read_json, write_text
 from zoo.training.run import versions
 
 _TIMES_ROUNDING = (
@@ -37,6 +39,7 @@ _TIMES_ROUNDING = (
 _CALIBRATED = 256  # examples that the ranges of 8-bit integers are chosen by
 
 
+@naming_files()
 def export(
     model: keras.Model,
     directory: str | os.PathLike[str],
@@ -83,14 +86,15 @@ def export(
         >>> zoo.export(model, "runs/export", check_with=data.test).checks["keras"]["top1_agreement"]
         1.0
     """
-    split, directory = _fitting(check_with, model), Path(directory)
+    split, directory = _fitting(check_with, model), checked_path(directory)
     names = checked_formats(formats)
+    _check_facts(split_name=split_name, data_config=data_config or {}, recipes=recipes, intended_use=intended_use or "")
     calibration = _calibration(calibrate_with, names)
-    _check_replaceable(directory)
+    check_replaceable(directory, _files_of_export)
     run = model_runtime(model, split)
     reference, metrics = measure(run, split)
     metrics = {"split": split_name, **metrics}
-    with atomic_directory(directory) as temporary:
+    with atomic_directory(directory, owned=_files_of_export) as temporary:
         checks = {}
         for name in names:
             path = temporary / FORMATS[name].path
@@ -189,14 +193,14 @@ def _check(name: str, path: Path, reference: Reference, split: Split, bound: _Bo
     if kind.is_quantized:
         found |= {"min_top1_agreement": kind.agreement, **measure_accuracy(run, split)}
     if isinstance(run, SavedModelRuntime) and writers.takes_images(split):
-        found["encoded_max_abs_difference"] = _check_encoded(run, reference, tolerance)
+        found["encoded_max_abs_difference"] = _check_encoded(run, reference, tolerance, path.parent)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return found | {"size_bytes": sum(f.stat().st_size for f in files), **measure_latency(run, reference.inputs[:1])}
 
 
-def _check_encoded(run: SavedModelRuntime, reference: Reference, tolerance: float | None) -> float:
+def _check_encoded(run: SavedModelRuntime, reference: Reference, tolerance: float | None, place: Path) -> float:
     """Largest difference between images decoded in the SavedModel and by the reader that training has used."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
         encoded, pixels = encoded_examples(reference, Path(folder))
     got = run.predict_encoded(encoded)
     difference = float(np.abs(got - run(pixels)).max())
@@ -263,16 +267,19 @@ def _described(model: keras.Model) -> dict[str, Any]:
     return facts | ({"build": model.zoo_build} if hasattr(model, "zoo_build") else {})
 
 
-def _check_replaceable(directory: Path) -> None:
-    """An existing folder is replaced only when it is an export of ours and holds nothing else."""
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory} is a file; choose another directory")
-    if not directory.is_dir():
-        return
-    present = {f.relative_to(directory).as_posix() for f in directory.rglob("*") if f.is_symlink() or not f.is_dir()}
+def _check_facts(**facts: Any) -> None:
+    """Refuses now what the certificate could not be written with, after all the work."""
+    kinds = {"split_name": str, "data_config": dict, "recipes": Sequence, "intended_use": str}
+    for name, value in facts.items():
+        if not isinstance(value, kinds[name]):
+            raise UsageError(f"{name} must be of the type {kinds[name].__name__}. Received: {name}={value!r:.80}")
+    check_json(**facts)
+
+
+def _files_of_export(directory: Path) -> set[str]:
+    """What a certificate names, itself included: the mark by which an export knows what it may replace."""
     try:
-        ours = {NAME, *json.loads((directory / NAME).read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        ours = set()
-    if present - ours:
-        raise UsageError(f"{directory} holds {min(present - ours)}, which is of no export; choose another directory")
+        files = read_json(directory / NAME)["files"]
+    except (OSError, ValueError, KeyError):
+        return set()
+    return {NAME, *files} if isinstance(files, dict) else set()

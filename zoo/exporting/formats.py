@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from zoo.errors import UsageError, ZooError, unknown_name
@@ -55,6 +55,8 @@ def checked_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
         UsageError: none, or an unknown one.
         ZooError: one that cannot be written and run here.
     """
+    if not isinstance(formats, Collection):
+        raise UsageError(f"formats must be names. Received: formats={formats!r:.80}")
     names = (formats,) if isinstance(formats, str) else tuple(dict.fromkeys(formats))
     for name in names:
         if name not in FORMATS:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from zoo.data.images import FITS, read_image
-from zoo.errors import ExportError, UsageError, ZooError, one_line, unknown_name
+from zoo.errors import ExportError, UsageError, check_count, one_line, unknown_name
 from zoo.exporting.certificate import Certificate, read_certificate
 from zoo.exporting.checking import in_batches
 from zoo.exporting.formats import FORMATS, PREFERRED, check_installed, is_runnable
 from zoo.exporting.runtimes import Runtime, load_runtime
+from zoo.paths import checked_path
 
 
 class Predictor:
@@ -60,8 +61,7 @@ class Predictor:
             UsageError: an array of another shape or type, files for a model that takes no images, an unknown `fit`.
             DataError: a file is no readable image; the message names it.
         """
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
+        check_count("batch_size", batch_size)
         if fit not in FITS:
             raise unknown_name("fit", fit, FITS)
         if isinstance(images, str | bytes | os.PathLike | dict) or not hasattr(images, "__len__"):
@@ -126,15 +126,14 @@ def load_exported(directory: str | os.PathLike[str], *, format: str | None = Non
         >>> predictor.class_names[probabilities[0].argmax()]  # doctest: +SKIP
         'cat'
     """
-    certificate = read_certificate(Path(directory))
+    directory = checked_path(directory)
+    certificate = read_certificate(directory)
     chosen = _chosen_format(certificate, format)
     certificate.check_files()
     try:
         run = load_runtime(chosen, Path(directory) / FORMATS[chosen].path)
-    except ZooError:
-        raise
     except Exception as error:  # of several kinds, with pages of inner places
-        raise ExportError(f"{directory}: the {chosen} file cannot be run: {one_line(error)}") from error
+        raise ExportError(f"{directory}: the {chosen} file cannot be run: {one_line(error, 400)}") from error
     if read_certificate(Path(directory)).files != certificate.files:
         raise ExportError(f"{directory} was replaced by another export while it was loaded; load it again")
     return Predictor(run, certificate, chosen)

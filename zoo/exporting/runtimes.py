@@ -22,7 +22,7 @@ def load_runtime(name: str, path: Path) -> Runtime:
         path: the file or folder.
 
     Raises:
-        ZooError: what runs the format is not installed.
+        ZooError: what runs the format is not installed, or a `.keras` file is no model.
     """
     check_installed(name)
     return _RUNTIMES[name](path)
@@ -47,11 +47,11 @@ class SavedModelRuntime:
 
 
 def _keras(path: Path) -> Runtime:
-    import zoo.startup  # noqa: F401  (before Keras)
+    import zoo.startup  # noqa: F401  (before TensorFlow)
 
-    import keras
+    from zoo.models.saved import load_model_file
 
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    model = load_model_file(path)
     return lambda inputs: np.asarray(model(inputs, training=False))
 
 

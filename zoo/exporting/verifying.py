@@ -64,7 +64,7 @@ def verify(directory: Path, formats: Sequence[str] = ()) -> Iterator[Verificatio
             run = load_runtime(name, directory / kind.path)
             found = compare(run, reference) | measure_latency(run, reference.inputs[:1])
             yield Verification(name, failure(found, tolerance, kind), found, tolerance)
-        except ZooError as error:  # its packages are not installed
+        except ZooError as error:  # its packages are not installed, or the `.keras` file is no model
             yield Verification(name, str(error), {}, tolerance)
         except Exception as error:  # whatever a runtime makes of a file that is none
             yield Verification(name, f"it cannot be run: {one_line(error)}", {}, tolerance)

@@ -22,6 +22,7 @@ from zoo.data.split import Split
 from zoo.errors import ExportError
 from zoo.exporting.encoded import decode_images
 from zoo.exporting.serving import serving_function
+from zoo.models.saving import write_model
 from zoo.quiet import quiet_stderr
 
 LABELS = "labels.txt"  # in a LiteRT file, where its metadata have it: the file is a ZIP archive too
@@ -35,7 +36,7 @@ def takes_images(split: Split) -> bool:
 
 def write_keras(serving: keras.Model, path: Path, split: Split) -> None:
     """Writes a .keras file; the names of its classes are in the certificate alone."""
-    serving.save(path)
+    write_model(serving, path)
 
 
 def write_saved_model(serving: keras.Model, path: Path, split: Split) -> None:
@@ -102,7 +103,8 @@ def _convert_to_litert(
     serving: keras.Model, path: Path, split: Split, name: str, configure: Callable[[Any], None]
 ) -> None:
     module = serving_function(serving, split)
-    with tempfile.TemporaryDirectory() as folder:  # only from a SavedModel the converter takes signatures
+    # Only from a SavedModel the converter takes signatures; beside the file, for there has to be room anyway.
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         configure(converter)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,11 +16,13 @@ import numpy as np
 from zoo.data.store import Store
 from zoo.data.streaming import available_memory
 from zoo.errors import LockedError
-from zoo.storage import DirectoryLock, sha256_of_file, write_json
+from zoo.storage import DirectoryLock, read_json, remove_files, remove_torn, sha256_of_file, write_json
 
 MOST_BYTES = 4 * 2**30  # of all features in the folder; those not used for longest go
 _SAVE_EVERY = 5.0  # seconds; what a killed process computes again at most
 _ARRAY, _ABOUT, _DONE = "features.npy", "about.json", "done.json"
+_FILES = (_ARRAY, _ABOUT, _DONE, ".lock", ".lock-holder.json")
+_ENTRY = re.compile(r"[0-9a-f]{64}(\.partial)?")  # a folder of another name is none of ours, nor another file in one
 
 # Computes the rows of an array from one on, and tells how many are done: fill(array, first, on_rows).
 Fill = Callable[[np.ndarray, int, Callable[[int], None]], None]
@@ -73,15 +75,21 @@ def _from_file(
     if found is None:
         _make_room(folder.parent, size)
         partial = folder.with_suffix(".partial")
-        if partial.is_file():
-            partial.unlink()
+        if partial.is_file() or folder.is_file():
+            raise OSError("a file is in the way, which is not ours to delete")
         with DirectoryLock(partial):
             found = _read(folder, shape, dtype)  # another process may have made it meanwhile
             if found is None:
-                _remove(folder)  # damaged
-                _compute(partial, size, shape, dtype, fill)
-                write_json(partial / _ABOUT, {**about, "sha256": sha256_of_file(partial / _ARRAY)})
-                os.rename(partial, folder)
+                try:
+                    _remove(folder)  # damaged
+                    if folder.exists():
+                        raise OSError("a file is in it which is not ours to delete")
+                    _compute(partial, size, shape, dtype, fill)
+                    write_json(partial / _ABOUT, {**about, "sha256": sha256_of_file(partial / _ARRAY)})
+                    os.rename(partial, folder)
+                except OSError:  # the disk is full: what is there of the array only makes it fuller
+                    _remove(partial)
+                    raise
         _remove(partial)
         found = _read(folder, shape, dtype)
         if found is None:
@@ -92,21 +100,21 @@ def _from_file(
 
 
 def _remove(entry: Path) -> None:
-    if entry.is_file():
-        entry.unlink()
-    shutil.rmtree(entry, ignore_errors=True)
+    """Deletes an entry, but for files that we have not written."""
+    remove_torn(entry)
+    remove_files(entry, _FILES)
 
 
 def _read(folder: Path, shape: Sequence[int], dtype: np.dtype) -> Store | None:
     """The array of a folder, mapped; `None` where there is none, or it is not what was written."""
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_json(folder / _ABOUT)
         if sha256_of_file(folder / _ARRAY) != about["sha256"]:
             return None
         array = np.load(folder / _ARRAY, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, KeyError, TypeError):
+        return Store.mapped(array) if array.shape == tuple(shape) and array.dtype == dtype else None
+    except Exception:  # of a dozen kinds: NumPy parses a header as Python text
         return None
-    return Store.mapped(array) if array.shape == tuple(shape) and array.dtype == dtype else None
 
 
 def _compute(partial: Path, size: int, shape: Sequence[int], dtype: np.dtype, fill: Fill) -> None:
@@ -138,8 +146,8 @@ def _compute(partial: Path, size: int, shape: Sequence[int], dtype: np.dtype, fi
 
 def _begun(partial: Path, shape: Sequence[int], dtype: np.dtype) -> tuple[np.memmap | None, int]:
     """The array that a killed process left, if it said how far it came, and how many rows are done."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):
-        rows = int(json.loads((partial / _DONE).read_text(encoding="utf-8"))["rows"])
+    with contextlib.suppress(Exception):  # of a dozen kinds: NumPy parses a header as Python text
+        rows = int(read_json(partial / _DONE)["rows"])
         # "r" refuses a file that is too short, where "r+" extends it
         np.load(partial / _ARRAY, mmap_mode="r", allow_pickle=False)
         array = np.load(partial / _ARRAY, mmap_mode="r+", allow_pickle=False)
@@ -157,14 +165,13 @@ def _make_room(directory: Path, size: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     if size > min(MOST_BYTES, shutil.disk_usage(directory).free // 2):
         raise OSError("no room")
-    folders = sorted((f for f in directory.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
+    ours = [f for f in directory.iterdir() if f.is_dir() and _ENTRY.fullmatch(f.name)]
+    folders = sorted(ours, key=lambda f: f.stat().st_mtime)
     sizes = {folder: sum(f.stat().st_size for f in folder.iterdir()) for folder in folders}
     total = sum(sizes.values())
     for folder in folders:
         if total + size <= MOST_BYTES:
             return
-        with contextlib.suppress(LockedError):
-            with DirectoryLock(folder):  # another process may be filling it
-                pass
-            shutil.rmtree(folder, ignore_errors=True)  # whoever has mapped it keeps it
+        with contextlib.suppress(LockedError), DirectoryLock(folder):  # another process may be filling it
+            _remove(folder)  # whoever has mapped it keeps it
             total -= sizes[folder]

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from zoo.data.split import Scaling, Split
 from zoo.data.splits import DataSplits, inputs_sha256
+from zoo.data.streaming import naming_files
 from zoo.features.cache import stored
 
 _BATCH_BYTES = 2**26  # of the largest activation
@@ -26,6 +27,7 @@ _LARGEST_BATCH = 256
 OnProgress = Callable[[int, int], None]  # (batches done, batches)
 
 
+@naming_files()
 def extract_features(
     network: keras.Model,
     data: DataSplits,

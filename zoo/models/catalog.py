@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import UsageError, unknown_name
+from zoo.errors import UsageError, check_count, check_seed, one_line, unknown_name
 
 if TYPE_CHECKING:
     import keras
@@ -71,29 +71,42 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int 
         >>> build("cnn", (28, 28, 1), 10, l2=1e-4, dropout=0.3).output_shape
         (None, 10)
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, numbers.Integral) or num_classes < 2:
-        raise UsageError(f"a classifier needs two or more classes. Received: num_classes={num_classes!r}")
-    shape = tuple(input_shape)
-    if not shape or not all(isinstance(n, numbers.Integral) and n > 0 for n in shape):
-        raise UsageError(f"input_shape must be positive sizes. Received: input_shape={shape}")
+    check_count("num_classes", num_classes, least=2)
+    check_seed(seed)
+    shape = checked_shape(input_shape)
     check_options(name, options)
     with seeded(seed):
         drawn = {k: _redrawn(v) for k, v in options.items()}
         try:
-            model = builder(name)(tuple(map(int, shape)), int(num_classes), **drawn)
+            model = builder(name)(shape, int(num_classes), **drawn)
         except (TypeError, ValueError) as error:  # Keras's words for a wrong activation or initializer
             if isinstance(error, UsageError):
                 raise
-            raise UsageError(f"{name}: {' '.join(str(error).split())[:300]}") from error
+            raise UsageError(f"{name}: {one_line(error, 300)}") from error
+        except Exception as error:  # TensorFlow is only known here once a builder has loaded it
+            if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+                raise UsageError(f"{name}: its weights do not fit into memory; make it smaller") from error
+            raise
     model.zoo_build = {  # what a run's config.json says of the model
         "name": name,
-        "input_shape": [int(n) for n in shape],
+        "input_shape": list(shape),
         "num_classes": int(num_classes),
         "seed": seed,
         "options": {k: _recorded(k, v) for k, v in options.items()},
         **getattr(model, "zoo_weights", {}),
     }
     return model
+
+
+def checked_shape(input_shape: Any) -> tuple[int, ...]:
+    """The shape of one example as plain numbers; a UsageError unless it is one or more positive sizes."""
+    try:
+        shape = tuple(input_shape)  # of a list, an array, the shape of a tensor
+    except (TypeError, ValueError):
+        shape = ()
+    if not shape or not all(isinstance(n, numbers.Integral) and int(n) > 0 for n in shape):
+        raise UsageError(f"input_shape must be positive sizes. Received: input_shape={input_shape!r:.80}")
+    return tuple(map(int, shape))
 
 
 def _recorded(name: str, value: Any) -> Any:
@@ -129,7 +142,7 @@ def _redrawn(value: Any) -> Any:
 def seeded(seed: int) -> Iterator[None]:
     """Makes Keras's default seeds, which it draws from Python's `random`, a function of `seed`, and puts `random` back."""
     state = random.getstate()
-    random.seed(seed)
+    random.seed(int(seed))
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, check_count
 from zoo.models.normalization import fused_batch_normalization
 from zoo.weights.convert import load_weights
 from zoo.weights.fetch import WeightFile, find_weights
@@ -153,5 +153,4 @@ def check_dropout(rate: float) -> None:
 def check_counts(**values: int) -> None:
     """Raises a UsageError naming the first value that is below 1."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise UsageError(f"{name} must be a whole number of at least 1. Received: {name}={value!r}")
+        check_count(name, value)

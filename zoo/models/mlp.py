@@ -111,8 +111,10 @@ def layer_widths(units: int | Sequence[int], num_layers: int | None) -> list[int
         depth = 2 if num_layers is None else num_layers
         layers.check_counts(units=units, num_layers=depth)
         return [int(units)] * int(depth)
+    if isinstance(units, str):
+        raise UsageError(f"units must be one whole number, or one a layer. Received: units={units!r:.80}")
     widths = list(units)
-    if isinstance(units, str) or (num_layers is not None and num_layers != len(widths)):
+    if num_layers is not None and num_layers != len(widths):
         raise UsageError(f"units={widths} are {len(widths)} layers. Received: num_layers={num_layers}")
     for width in widths:
         layers.check_counts(units=width)

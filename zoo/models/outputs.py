@@ -43,10 +43,46 @@ def known_output_kind(model: keras.Model) -> str:
     """`output_kind`, or a UsageError when it is unknown."""
     kind = output_kind(model)
     if kind == "unknown":
-        raise UsageError(
-            f"the output of {model.name!r} is neither a softmax, one sigmoid unit nor logits; give it such a last layer"
-        )
+        raise UsageError(_why_unknown(model))
     return kind
+
+
+def _why_unknown(model: Any) -> str:
+    """Why it cannot be told what a model's output means, and what to do."""
+    if not isinstance(model, keras.Model):
+        return f"model must be a Keras model, as zoo.build or keras.Sequential make one. Received: {model!r:.80}"
+    outputs = getattr(model, "outputs", None) or []
+    if not outputs and isinstance(model, keras.Sequential):
+        return f"{model.name!r} is not built: let it begin with keras.Input(shape), or call it on an example"
+    if not outputs:
+        return (
+            f"{model.name!r} is a subclass of keras.Model, whose layers Keras does not connect; "
+            "write it as a functional or Sequential model"
+        )
+    if len(outputs) > 1:
+        return (
+            f"{model.name!r} has {len(outputs)} outputs; a classifier has one, as keras.Model(inputs, output) makes it"
+        )
+    if len(outputs[0].shape) != 2:
+        return f"{model.name!r} gives outputs of shape {outputs[0].shape}; a classifier gives (None, classes)"
+    return f"the output of {model.name!r} is neither a softmax, one sigmoid unit nor logits; give it such a last layer"
+
+
+def check_shapes(model: keras.Model, shape: tuple[int, ...]) -> None:
+    """Raises a UsageError unless a model takes one input, of this shape, and gives one score or probability a class.
+
+    What a subclass of `keras.Model` takes and gives is not known before it is called.
+    """
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) > 1 or any(len(output.shape) != 2 for output in outputs):
+        raise UsageError(_why_unknown(model))
+    if (count := len(getattr(model, "inputs", None) or [])) > 1:
+        raise UsageError(f"{model.name!r} takes {count} inputs; data have one input an example")
+    expected = getattr(model, "input_shape", None)
+    if not isinstance(expected, tuple):
+        return
+    if len(expected) != len(shape) + 1 or any(a not in (None, b) for a, b in zip(expected[1:], shape, strict=True)):
+        raise UsageError(f"the model takes inputs of shape {expected[1:]}, the data have {shape}")
 
 
 def class_probabilities(outputs: Any, kind: str) -> Any:

@@ -25,7 +25,7 @@ from zoo.reporting.sections.recipe import recipe_section
 from zoo.reporting.sections.robustness import robustness_section
 from zoo.reporting.sections.search import comparison_of_trials, search_section
 from zoo.reporting.sections.summary import model_name, run_part, summary_section
-from zoo.storage import atomic_path, write_text
+from zoo.storage import write_bytes, write_text
 
 if TYPE_CHECKING:
     from zoo.data.splits import DataSplits
@@ -104,8 +104,7 @@ def write_page(
     if plots is not None:
         write_pngs([plot for section in sections for plot in section.plots], Path(plots))
         for picture in (picture for section in sections for picture in section.pictures):
-            with atomic_path(Path(plots) / f"{picture.name}.png") as temporary:
-                temporary.write_bytes(picture.png)
+            write_bytes(Path(plots) / f"{picture.name}.png", picture.png)
     return page
 
 

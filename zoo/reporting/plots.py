@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 
 from zoo.errors import UsageError
 from zoo.reporting.formatting import script_json
-from zoo.storage import atomic_path
+from zoo.storage import write_bytes
 from zoo.training.curves import INK, figure_png, figure_svg
 
 _MAX_POINTS = 500  # of a series; more than a pointer can tell apart
@@ -97,8 +97,7 @@ def write_pngs(plots: Sequence[Plot], directory: str | os.PathLike[str]) -> list
     for plot in plots:
         _check_name(plot.name)
         paths.append(Path(directory) / f"{plot.name}.png")
-        with atomic_path(paths[-1]) as temporary:
-            temporary.write_bytes(figure_png(plot.figure))
+        write_bytes(paths[-1], figure_png(plot.figure))
     return paths
 
 

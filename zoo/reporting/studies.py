@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,14 @@ from typing import Any
 
 from PIL import Image
 
-from zoo.errors import UsageError, ZooError
+from zoo.errors import UsageError, ZooError, one_line
 from zoo.reporting.formatting import format_seconds
 from zoo.reporting.rendering import data_uri, render_template
 from zoo.reporting.study import MET, NOT_MET, NOT_RUN, expected_text, number_text
-from zoo.storage import atomic_path, write_text
+from zoo.storage import read_json, write_bytes, write_text
 
 _THUMBNAIL, _PICTURE = 560, 900  # pixels across at most
+_MOST_PIXELS = 50_000_000  # of a picture that a study drew
 _COLOURS = 128  # of a picture's palette: a third of the bytes, and charts have few
 
 
@@ -79,15 +79,29 @@ def read_results(directory: str | os.PathLike[str], names: Sequence[str]) -> lis
 def _read(file: Path) -> dict[str, Any]:
     """The content of a `result.json`, or nothing where it is not what `StudyReport` writes."""
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-        numbers, answers, figures = result["numbers"], result["answers"], result["figures"]
-        entries = all({"label", "measured", "expected", "verdict"} <= entry.keys() for entry in numbers.values())
-        texts = all(isinstance(item["question"] + item["answer"], str) for item in answers)
-        names = all(Path(name).name == name and isinstance(caption, str) for name, caption in figures.items())
-        strings = isinstance(result["question"] + result["command"], str)
+        result = read_json(file)
+        entries = all(map(_is_entry, result["numbers"].values()))
+        texts = [result["question"], result["command"], *result["figures"].values()]
+        texts += [item[part] for item in result["answers"] for part in ("question", "answer")]
+        names = all(Path(name).name == name for name in result["figures"])
+        versions = all(isinstance(version, str | None) for version in result.get("versions", {}).values())
+        numbers = all(_is_number(result.get(name)) for name in ("seconds", "cores"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return dict(result) if entries and texts and names and strings else {}
+    fits = entries and all(isinstance(text, str) for text in texts) and names and versions and numbers
+    return result if fits else {}
+
+
+def _is_entry(entry: dict[str, Any]) -> bool:
+    """Whether it is a number of a study with its verdict."""
+    numbers = (entry["measured"], entry["expected"], entry.get("tolerance"))
+    texts = (entry["label"], entry.get("relation") or "", entry.get("why") or "")
+    known = entry["verdict"] in (MET, NOT_MET, NOT_RUN, None)
+    return known and all(map(_is_number, numbers)) and all(isinstance(text, str) for text in texts)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and abs(value) < 1e300)
 
 
 def write_index(directory: str | os.PathLike[str], names: Sequence[str]) -> Path:
@@ -147,8 +161,7 @@ def write_document(
         raise UsageError(f"{directory} holds no full result of a study; run studies first, without --fast")
     for found in done:
         if found.picture:
-            with atomic_path(file.with_suffix("") / f"{found.name}.png") as temporary:
-                temporary.write_bytes(_small_png(found.picture[0], _PICTURE))
+            write_bytes(file.with_suffix("") / f"{found.name}.png", _small_png(found.picture[0], _PICTURE))
     parts = [_HEAD, _overview(results), *(_section(found, file) for found in done)]
     return write_text(file, "\n\n".join(parts) + "\n")
 
@@ -181,7 +194,8 @@ def _overview(results: list[StudyResult]) -> str:
 
 
 def _section(found: StudyResult, file: Path) -> str:
-    parts = [f"## {found.name}", found.result["question"], f"`{found.result['command']}`"]
+    command = " ".join(found.result["command"].replace("`", "'").split())
+    parts = [f"## {found.name}", _plain(found.result["question"]), f"`{command}`"]
     if found.is_earlier:
         parts.append(f"*{_EARLIER}*")
     if found.picture:
@@ -223,10 +237,15 @@ def _embedded(found: StudyResult) -> dict[str, str] | None:
 def _small_png(file: Path, width: int) -> bytes:
     """A picture, narrowed to a width, in few colours."""
     try:
-        with Image.open(file) as opened:
+        if not file.is_file():
+            raise FileNotFoundError("no such file")
+        with Image.open(file, formats=("PNG",)) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                raise ValueError(f"{opened.width}x{opened.height} pixels")
             image = opened.convert("RGB")
-    except OSError as error:
-        raise ZooError(f"{file}: cannot be read as a picture ({error}); run the study again") from None
+            image.info.clear()  # a transparency of its palette is none of the new one's
+    except Exception as error:  # Pillow raises many kinds on corrupt files
+        raise ZooError(f"{file}: cannot be read as a picture ({one_line(error)}); run the study again") from None
     if image.width > width:
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import math
 import os
 import platform
@@ -19,7 +18,7 @@ from matplotlib.figure import Figure
 from zoo.errors import UsageError
 from zoo.reporting.formatting import format_value, frame_table, json_ready, settings_table
 from zoo.reporting.rendering import data_uri, render_template
-from zoo.storage import atomic_path, write_json, write_text
+from zoo.storage import read_json, remove_files, write_bytes, write_json, write_text
 from zoo.tables import write_table
 from zoo.training.curves import figure_png
 from zoo.version import __version__
@@ -214,15 +213,13 @@ class StudyReport:
         directory = Path(directory)
         before = _files_of(directory / "result.json")
         for name, (png, _) in self._pictures.items():
-            with atomic_path(directory / f"{name}.png") as temporary:
-                temporary.write_bytes(png)
+            write_bytes(directory / f"{name}.png", png)
         for stem, (_, frame) in self._tables.items():
             write_table(directory / f"{stem}.csv", frame)
         page = write_text(directory / "index.html", render_template("study.html", self._context()))
         result = self._result()
         write_json(directory / "result.json", result)
-        for old in before - {*result["figures"], *result["tables"]}:
-            (directory / old).unlink(missing_ok=True)  # of an earlier run; nothing names it any more
+        remove_files(directory, before - {*result["figures"], *result["tables"]})  # which nothing names any more
         return page
 
     def _expect_bound(self, key: str, label: str, measured: float, bound: float, relation: str, met: bool) -> None:
@@ -320,11 +317,11 @@ def number_text(value: float | None) -> str:
 def _files_of(file: Path) -> set[str]:
     """The pictures and tables that an earlier `result.json` names, if it can be read."""
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-        names = {*result["figures"], *result["tables"]}
+        result = read_json(file)
+        pictures, tables = dict(result["figures"]), dict(result["tables"])
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    return {name for name in names if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name)}
+    return {name for name in pictures if name.endswith(".png")} | {name for name in tables if name.endswith(".csv")}
 
 
 def _cells(finding: Finding) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import matplotlib as mpl
@@ -13,6 +15,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from zoo.storage import write_bytes
 
 INK = "#22262b"  # text and axes; an inline SVG takes the page's own text colour in its place
 TRAIN, VALIDATION, BEST = "#3f83f8", "#e8710a", "#0e9f6e"
@@ -66,6 +70,17 @@ def figure_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=144, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 144) -> Path:
+    """Writes a figure in one step, in the format of the name's end (.png, .svg, .pdf; without one PNG); returns the path.
+
+    Raises:
+        SaveError: the disk does not take it.
+    """
+    buffer = io.BytesIO()  # drawn before, so that a font that is missing is not blamed on the disk
+    figure.savefig(buffer, format=Path(path).suffix[1:] or "png", dpi=dpi, facecolor="white")
+    return write_bytes(path, buffer.getvalue())
 
 
 def figure_svg(figure: Figure) -> str:

@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.errors import UsageError, unknown_name
+from zoo.errors import UsageError, check_count, check_seed, unknown_name
 
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULES = ("cosine", "step")
@@ -18,6 +18,7 @@ LOSSES = (
     "binary_crossentropy_from_logits",
 )
 AUGMENTATIONS = ("flip", "crop", "rotation", "blur", "noise", "cutout")  # of zoo.data.augment, which imports TensorFlow
+_TOO_MANY = 2**31  # of epochs, steps or examples, for TensorFlow
 MONITORS = {"val_loss": "min", "val_data_loss": "min", "val_accuracy": "max"}
 
 
@@ -80,6 +81,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, _plain(value))
         _check_name("optimizer", self.optimizer, OPTIMIZERS)
         _check_name("monitor", self.monitor, MONITORS)
         if self.schedule is not None:
@@ -93,27 +96,22 @@ class Recipe:
         if self.weight_decay is not None:
             _check_range("weight_decay", self.weight_decay, least=0)
         for name in ("batch_size", "epochs", "validation_freq"):
-            _check_count(name, getattr(self, name), least=1)
+            check_count(name, getattr(self, name), below=_TOO_MANY)
         for name in ("validate_every_steps", "patience"):
             if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name), least=1)
-        _check_count("seed", self.seed, least=0)
-        if self.seed >= 2**63:
-            raise UsageError(f"seed must be below 2**63. Received: seed={self.seed}")
+                check_count(name, getattr(self, name), below=_TOO_MANY)
+        for name in ("shuffle", "drop_remainder"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} must be True or False. Received: {name}={getattr(self, name)!r:.80}")
+        check_seed(self.seed)
         if self.validate_every_steps is not None and self.validation_freq != 1:
             raise UsageError("give validation_freq (epochs) or validate_every_steps (global steps), not both")
         # Tuples, so that a recipe read from JSON equals the one written.
-        names = (self.augment,) if isinstance(self.augment, str) else self.augment or ()
-        for name in names:
-            _check_name("augmentation", name, AUGMENTATIONS)
+        names = _checked_augmentations(self.augment)
         _check_draws(self.augment_draws, names)
         object.__setattr__(self, "class_weight", _checked_weights(self.class_weight))
-        object.__setattr__(self, "augment", tuple(names))
-        if self.trainable is not None and not isinstance(self.trainable, str):
-            names = self.trainable if isinstance(self.trainable, Sequence) else ()
-            if not names or not all(isinstance(name, str) for name in names):
-                raise UsageError(f"trainable must be a name or names of layers. Received: trainable={self.trainable!r}")
-            object.__setattr__(self, "trainable", tuple(self.trainable))
+        object.__setattr__(self, "augment", names)
+        object.__setattr__(self, "trainable", _checked_trainable(self.trainable))
 
     @property
     def decay(self) -> float | None:
@@ -137,9 +135,32 @@ def as_recipes(recipe: Recipe | Sequence[Recipe]) -> tuple[Recipe, ...]:
     return recipes
 
 
+def _plain(value: Any) -> Any:
+    """A number of NumPy as the plain one, which JSON holds; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def _checked_trainable(trainable: Any) -> str | tuple[str, ...] | None:
+    if trainable is None or isinstance(trainable, str):
+        return trainable
+    names = trainable if isinstance(trainable, Sequence) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"trainable must be a name or names of layers. Received: trainable={trainable!r}")
+    return tuple(names)
+
+
+def _checked_augmentations(augment: Any) -> tuple[str, ...]:
+    names = (augment,) if isinstance(augment, str) else augment or ()
+    if not isinstance(names, Sequence):
+        raise UsageError(f"augment must be names, e.g. ('flip', 'crop'). Received: augment={augment!r:.80}")
+    for name in names:
+        _check_name("augmentation", name, AUGMENTATIONS)
+    return tuple(names)
+
+
 def _check_draws(draws: int | None, names: Sequence[str]) -> None:
     if draws is not None:
-        _check_count("augment_draws", draws, least=1)
+        check_count("augment_draws", draws)
         if not names:
             raise UsageError("augment_draws counts augmentations; give augment=, e.g. augment=('flip', 'crop')")
 
@@ -158,13 +179,8 @@ def _checked_weights(weights: Any) -> str | tuple[float, ...] | None:
 
 
 def _check_name(kind: str, name: object, known: Sequence[str] | dict[str, str]) -> None:
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise unknown_name(kind, name, known)
-
-
-def _check_count(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise UsageError(f"{name} must be a whole number of at least {least}. Received: {name}={value!r}")
 
 
 def _check_range(
@@ -173,4 +189,4 @@ def _check_range(
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (least <= value < below and value > above):
         wanted = f"above {above:g}" if above == 0 else f"at least {least:g}"
         wanted += f" and below {below:g}" if below < float("inf") else ""
-        raise UsageError(f"{name} must be a number {wanted}. Received: {name}={value!r}")
+        raise UsageError(f"{name} must be a number {wanted}. Received: {name}={value!r:.80}")

@@ -13,14 +13,14 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 import numpy as np
 import pandas as pd
-from tensorboard.compat.proto import event_pb2, summary_pb2
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from zoo.errors import UsageError
-from zoo.storage import DirectoryLock, atomic_path, write_json
+from zoo.errors import UsageError, ZooError
+from zoo.models.saving import save_weights
+from zoo.storage import DirectoryLock, remove_torn, write_json
+from zoo.training.event_log import EventLog
 from zoo.training.recipe import Recipe
 from zoo.training.recorder import StepRecorder
-from zoo.training.run import config_changes, write_tables
+from zoo.training.run import config_changes, foreign_file, write_tables
 from zoo.training.state import State
 from zoo.training.validation import Validations
 
@@ -131,23 +131,24 @@ class RunFolder:
         self.directory, self._config = directory, config
 
     def __enter__(self) -> RunFolder:
-        self._stack = contextlib.ExitStack()
-        self._stack.enter_context(DirectoryLock(self.directory))
-        try:
+        self._logs: dict[str, EventLog] = {}
+        with contextlib.ExitStack() as stack:  # if anything fails, the folder is let go
+            stack.enter_context(DirectoryLock(self.directory))
             self._check_same_run()
-        except BaseException:
-            self._stack.close()
-            raise
-        self._writers: dict[str, EventFileWriter] = {}
-        if self.is_finished:
-            return self
+            remove_torn(self.directory)
+            if self.is_finished:
+                self.state_path.unlink(missing_ok=True)  # killed between the two
+            else:
+                self._begin(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _begin(self, stack: contextlib.ExitStack) -> None:
         if not (self.directory / "config.json").exists():
             write_json(self.directory / "config.json", self._config)
-        logs = self.directory / "tensorboard"
-        self._writers = {kind: EventFileWriter(str(logs / kind)) for kind in ("train", "validation")}
-        for writer in self._writers.values():
-            self._stack.callback(writer.close)
-        return self
+        for kind in ("train", "validation"):
+            self._logs[kind] = EventLog(self.directory / "tensorboard" / kind)
+            stack.callback(self._logs[kind].close)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -165,14 +166,27 @@ class RunFolder:
         return self.directory / "state.npz"
 
     def state(self) -> State | None:
-        """Where a run that was interrupted stopped; `None` for a new one."""
-        return State.load(self.state_path) if self.state_path.exists() else None
+        """Where a run that was interrupted stopped; `None` for a new one.
+
+        Raises:
+            ZooError: the file is damaged, or that of another run.
+        """
+        if not self.state_path.exists():
+            return None
+        state = State.load(self.state_path)
+        if state.facts["phase"] >= len(self._config["recipes"]):
+            raise ZooError(f"{self.state_path} is the state of another run; delete it to start again")
+        return state
 
     def _check_same_run(self) -> None:
         differences = config_changes(self.directory, self._config)
         if differences:
             raise UsageError(
                 f"{self.directory} holds another run: {'; '.join(differences)}. Choose another folder, or delete it"
+            )
+        if differences is None and (foreign := foreign_file(self.directory)):
+            raise UsageError(
+                f"{self.directory} holds {foreign} and no run, and a training would overwrite it; choose another folder"
             )
 
     def callback(self, records: EpochRecords, validations: Validations | None) -> keras.callbacks.Callback:
@@ -181,15 +195,14 @@ class RunFolder:
 
     def log_scalars(self, epoch: int, logs: dict[str, Any]) -> None:
         """Adds an epoch's measures to the TensorBoard logs; `tf.summary` would take 2 ms for it."""
-        for kind, writer in self._writers.items():
-            values = [
-                summary_pb2.Summary.Value(tag=f"epoch_{name.removeprefix('val_')}", simple_value=value)
+        for kind, log in self._logs.items():
+            scalars = {
+                f"epoch_{name.removeprefix('val_')}": value
                 for name, value in logs.items()
                 if name.startswith("val_") == (kind == "validation")
-            ]
-            if values:
-                summary = summary_pb2.Summary(value=values)
-                writer.add_event(event_pb2.Event(wall_time=time.time(), step=epoch, summary=summary))
+            }
+            if scalars:
+                log.add(epoch, scalars)
 
 
 class _FolderCallback(keras.callbacks.Callback):
@@ -221,6 +234,7 @@ class _FolderCallback(keras.callbacks.Callback):
         learner = self._validations.learner
         present = learner.get_weights()
         learner.set_weights(weights)
-        with atomic_path(self._folder.directory / "best.weights.h5") as temporary:
-            self.model.save_weights(temporary)
-        learner.set_weights(present)
+        try:
+            save_weights(self.model, self._folder.directory / "best.weights.h5")
+        finally:
+            learner.set_weights(present)

@@ -6,14 +6,16 @@ import dataclasses
 import json
 import math
 import os
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from zoo.errors import ZooError, changes
-from zoo.storage import atomic_path, write_json
+from zoo.errors import DataWarning, ZooError, changes, one_line
+from zoo.paths import checked_path
+from zoo.storage import read_json, sha256_of_file, write_bytes, write_json
 from zoo.tables import write_table
 from zoo.training.recipe import Recipe
 
@@ -76,13 +78,45 @@ def config_changes(directory: Path, config: dict[str, Any]) -> list[str] | None:
     if not path.exists():
         return None
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = _read_config(path)
     except ValueError as error:
         raise ZooError(f"{path} is damaged ({error}); choose another folder, or delete it") from None
     return changes({**old, "versions": None}, {**json.loads(json.dumps(config)), "versions": None})
 
 
-_TABLES = ("history", "steps", "validations")
+def _read_config(path: Path) -> dict[str, Any]:
+    """What a config.json holds; a ValueError where it is not that of a run."""
+    config = _read_parts(path, {"data": dict, "model": dict, "recipes": list})
+    try:
+        for values in config["recipes"]:
+            Recipe(**values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"a recipe in {path.name} is none: {one_line(error)}") from None
+    return config
+
+
+def _read_parts(path: Path, parts: dict[str, Any]) -> dict[str, Any]:
+    """The JSON object in a file; a ValueError names the first part that it lacks, or that is of another kind."""
+    try:
+        found = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+    for name, kind in parts.items():
+        if name not in found or not isinstance(found[name], kind):
+            raise ValueError(f"{path.name} lacks {name!r}")
+    return found
+
+
+_TABLES = {
+    "history": {"phase", "epoch", "loss"},
+    "steps": {"step", "loss", "data_loss"},
+    "validations": {"phase", "epoch", "step"},
+}
+_FACTS = {"metrics": dict, "best": dict | None, "stopped_early": bool, "phases": list, "seconds": int | float}
+
+
+_HASHED = (*(f"{name}.csv" for name in _TABLES), "model.keras", "best.weights.h5", "curves.png")
+_OTHERS = ("config.json", "result.json", "state.npz", ".lock", ".lock-holder.json")
 
 
 def write_tables(directory: Path, tables: dict[str, pd.DataFrame]) -> None:
@@ -93,15 +127,15 @@ def write_tables(directory: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 def write_finished(directory: Path, run: TrainingRun) -> None:
     """Completes a run folder: model, tables, curves, and result.json, whose presence says that the run is complete."""
+    from zoo.models.saving import save_model
     from zoo.training.curves import figure_png, plot_curves
 
-    with atomic_path(directory / "model.keras") as temporary:
-        run.model.save(temporary)
+    save_model(run.model, directory / "model.keras")
     write_tables(directory, {name: getattr(run, name) for name in _TABLES})
-    with atomic_path(directory / "curves.png") as temporary:
-        temporary.write_bytes(figure_png(plot_curves(run)))
-    facts = {name: getattr(run, name) for name in ("metrics", "best", "stopped_early", "phases", "seconds")}
-    write_json(directory / "result.json", _finite(facts))
+    write_bytes(directory / "curves.png", figure_png(plot_curves(run)))
+    facts = {name: getattr(run, name) for name in _FACTS}
+    files = {name: sha256_of_file(directory / name) for name in _HASHED if (directory / name).exists()}
+    write_json(directory / "result.json", _finite({**facts, "files": files}))
     (directory / "state.npz").unlink(missing_ok=True)
 
 
@@ -115,26 +149,82 @@ def _finite(value: Any) -> Any:
 def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
     """Loads a finished run folder, model included.
 
+    A table that was saved again, as by a spreadsheet, is read with a `DataWarning`; the model has to be the one that was trained.
+
     Raises:
-        ZooError: the folder holds no finished run.
+        ZooError: the folder holds no finished run, or a damaged one.
     """
-    directory = Path(directory)
+    directory = checked_path(directory)
     try:
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-        tables: dict[str, Any] = {n: pd.read_csv(directory / f"{n}.csv") for n in _TABLES}
-    except FileNotFoundError as error:
+        config = _read_config(directory / "config.json")
+        result = _read_parts(directory / "result.json", _FACTS)
+        metrics = {k: float("nan") if v is None else float(v) for k, v in result["metrics"].items()}
+        tables: dict[str, Any] = {n: _read_table(directory / f"{n}.csv", columns) for n, columns in _TABLES.items()}
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ZooError(f"{directory} holds no finished run: {error.filename} is missing") from None
-    except ValueError as error:
-        raise ZooError(f"{directory} holds a damaged run: {error}") from None
-    import zoo.startup  # noqa: F401  (before Keras)
-
-    import keras
-
-    from zoo.models.fusing import fuse_model
-
-    model = fuse_model(keras.saving.load_model(directory / "model.keras", compile=False, safe_mode=True))
+    except OSError as error:
+        raise ZooError(f"{error.filename} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ZooError(f"{directory} holds a damaged run: {one_line(error)}; train it again") from None
+    _check_hashes(directory, result.get("files", {}))
+    model = _load_model(directory / "model.keras")
     if "options" in config["model"]:
         model.zoo_build = config["model"]
-    result["metrics"] = {k: float("nan") if v is None else v for k, v in result["metrics"].items()}
-    return TrainingRun(model=model, config=config, output_dir=directory, **tables, **result)
+    facts = {name: result[name] for name in _FACTS} | {"metrics": metrics}
+    return TrainingRun(model=model, config=config, output_dir=directory, **tables, **facts)
+
+
+def _check_hashes(directory: Path, files: Any) -> None:
+    """Raises a ZooError when the model is not the one that was written, and warns of tables; runs of earlier versions have no hashes."""
+    if not isinstance(files, dict):
+        raise ZooError(f"{directory} holds a damaged run: result.json has no hashes of its files; train it again")
+    for name in ("model.keras", *(f"{table}.csv" for table in _TABLES)):
+        path = directory / name
+        if name not in files or not path.exists() or sha256_of_file(path) == files[name]:
+            continue
+        if name == "model.keras":
+            raise ZooError(f"{path} was changed after the training; train it again")
+        warnings.warn(f"{path} was changed after the training; it is read as it stands", DataWarning, stacklevel=3)
+
+
+def files_of_run(directory: Path) -> set[str]:
+    """The files that a training has written, relative to its folder, if it ended there: no others may be replaced."""
+    try:
+        result = _read_parts(directory / "result.json", _FACTS)
+    except (OSError, ValueError):
+        return set()
+    hashed = result.get("files", dict.fromkeys(_HASHED))  # runs of earlier versions have no hashes
+    if not isinstance(hashed, dict):
+        return set()
+    logs = (log.relative_to(directory).as_posix() for log in directory.glob("tensorboard/*/events.out.tfevents.*"))
+    return {*(name for name in _HASHED if name in hashed), *_OTHERS, *logs}
+
+
+def foreign_file(directory: Path) -> str | None:
+    """The first file in a folder without a run whose name a training would write to; `None` where there is none."""
+    names = (*_HASHED, "result.json", "state.npz")
+    return next((name for name in names if os.path.lexists(directory / name)), None)
+
+
+def _read_table(path: Path, columns: set[str]) -> pd.DataFrame:
+    """A table of numbers; a ValueError where it is none."""
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+    if not columns <= set(table.columns):
+        raise ValueError(f"{path.name} lacks the column {min(columns - set(table.columns))!r}")
+    words = [name for name in table.columns if len(table) and not pd.api.types.is_numeric_dtype(table[name])]
+    if words:
+        raise ValueError(f"the column {words[0]!r:.100} of {path.name} holds other than numbers")
+    return table
+
+
+def _load_model(path: Path) -> keras.Model:
+    from zoo.models.fusing import fuse_model
+    from zoo.models.saved import load_model_file
+
+    try:
+        return fuse_model(load_model_file(path))
+    except ZooError as error:
+        raise ZooError(f"{error}; train it again") from error

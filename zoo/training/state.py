@@ -20,7 +20,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 import numpy as np
 
-from zoo.errors import SaveError, ZooError
+from zoo.errors import ZooError, one_line
 from zoo.storage import atomic_path
 
 if TYPE_CHECKING:
@@ -56,26 +56,61 @@ class State:
             SaveError: the disk did not take it.
         """
         facts = np.frombuffer(json.dumps(self.facts).encode("utf-8"), np.uint8)
-        try:
-            with atomic_path(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, facts=facts, **self.arrays)  # type: ignore[arg-type]
-        except OSError as error:
-            raise SaveError(f"{path} cannot be written: {error.strerror or error}") from error
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, facts=facts, **self.arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> State:
+    def load(cls, path: str | os.PathLike[str], *, of_weights: bool = False) -> State:
         """Reads a file that `save` wrote; nothing in it is executed.
+
+        Args:
+            path: the file.
+            of_weights: whether the state has weights and no facts, as that of a model with a `fit` of its own.
 
         Raises:
             ZooError: the file is damaged, or none of ours.
         """
         try:
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():  # before anything is allocated that a header merely declares
+                    _check_member(archive, member)
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             facts = json.loads(arrays.pop("facts").tobytes().decode("utf-8"))
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ZooError(f"{path} is damaged ({error}); delete it to start again") from None
-        return cls(facts, arrays)
+            state = cls(facts, arrays)
+            if not of_weights:
+                _check_state(state)
+        except Exception as error:  # of a dozen kinds: of ZIP, of NumPy's headers, of JSON, MemoryError
+            raise ZooError(f"{path} is damaged ({one_line(error, 120)}); delete it to start again") from None
+        return state
+
+
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Raises a ValueError unless a member is an array that has all of its numbers, as `save` writes it."""
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+        raise ValueError(f"{member.filename:.100} is compressed")
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, dtype = read(file)
+        if math.prod(shape) * dtype.itemsize != member.file_size - file.tell() or min(shape, default=0) < 0:
+            raise ValueError(f"{member.filename:.100} has not the numbers that it declares")
+
+
+def _check_state(state: State) -> None:
+    """Raises an error of any kind unless a state is what `take_state` gives; models and optimizers know their own arrays."""
+    facts, records = state.facts, state.facts["records"]
+    counts = [facts["phase"], facts["epoch"], facts["step"], records["phase_start"], records["phase_first_step"]]
+    seconds = [facts["seconds"], records["elapsed"]]
+    rows = [*records["epochs"], *records["earlier_validations"]]
+    if not all(type(n) is int and 0 <= n < 2**53 for n in counts) or not all(0 <= s < math.inf for s in seconds):
+        raise ValueError("it was taken nowhere")
+    if not all(type(row["epoch"]) is int for row in rows) or not isinstance(facts["validations"], dict | None):
+        raise ValueError("it has no records")
+    if state.arrays["steps"].shape[1:] != (2,) or state.arrays["losses"].shape[1:] != (2,):
+        raise ValueError("it has no losses")
+    for name in ("model", "optimizer", "metrics", "best"):
+        state.group(name)
 
 
 def take_state(program: Program, records: EpochRecords, validations: Validations | None, seconds: float) -> State:

@@ -18,7 +18,10 @@ import tensorflow as tf
 
 from zoo.data.split import Scaling
 from zoo.data.splits import DataSplits, as_splits, content_sha256
-from zoo.errors import UsageError
+from zoo.data.streaming import naming_files
+from zoo.errors import UsageError, check_json
+from zoo.models.outputs import check_shapes
+from zoo.paths import checked_path
 from zoo.training.compiling import count_weights, make_loss, set_trainable, trainable_names
 from zoo.training.phase import PhaseRun
 from zoo.training.program import Program
@@ -27,8 +30,10 @@ from zoo.training.recipe import Recipe, as_recipes
 from zoo.training.records import EpochRecords, RunFolder
 from zoo.training.run import TrainingRun, load_run, versions, write_finished
 from zoo.training.state import State, put_weights
+from zoo.training.unscaled import warn_if_unscaled
 
 
+@naming_files()
 def train(
     model: keras.Model,
     data: DataSplits | tuple[Any, Any] | Any,
@@ -53,6 +58,8 @@ def train(
             slows small models.
         verbose: whether progress is shown on standard error.
 
+    Of inputs that look unscaled a `DataWarning` tells, where the model does not begin with a layer that scales them.
+
     Returns:
         The run: history, losses by step, validations, and the model. With `Recipe.patience` the best weights are restored.
 
@@ -65,16 +72,20 @@ def train(
         >>> run.metrics["val_accuracy"]
     """
     data, recipes = as_splits(data), as_recipes(recipe)
+    output_dir = None if output_dir is None else checked_path(output_dir)
     if tf.distribute.has_strategy():  # Keras would divide the validation loss too by the number of devices
         raise UsageError(
             "call train outside of `with strategy.scope()`; the model knows the strategy it was built under"
         )
     check_fit(model, data, recipes)
     config = run_config(model, data, recipes, with_content=output_dir is not None)
+    if output_dir is not None:
+        check_json(**config)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(RunFolder(Path(output_dir), config)) if output_dir is not None else None
+        folder = stack.enter_context(RunFolder(output_dir, config)) if output_dir is not None else None
         if folder is not None and folder.is_finished:
             return _loaded_into(model, folder.directory, recipes)
+        warn_if_unscaled(model, data, stacklevel=4)  # who called train
         training = Training(records=EpochRecords(), folder=folder, callbacks=callbacks, verbose=verbose)
         state = folder.state() if folder is not None else None
         phases = []
@@ -183,9 +194,9 @@ def _loaded_into(model: keras.Model, directory: Path, recipes: Sequence[Recipe])
 
 def check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) -> None:
     """Raises a UsageError when model, data and recipes do not belong together."""
-    shape = getattr(model, "input_shape", None)
-    if isinstance(shape, tuple) and shape[1:] != data.input_shape and None not in shape[1:]:
-        raise UsageError(f"the model takes inputs of shape {shape[1:]}, the data have {data.input_shape}")
+    if not isinstance(model, keras.Model):
+        raise UsageError(f"model must be a Keras model, as zoo.build makes one. Received: {model!r:.80}")
+    check_shapes(model, data.input_shape)
     outputs = getattr(model, "output_shape", None)
     units = outputs[-1] if isinstance(outputs, tuple) else None
     if units is not None and units != data.num_classes and not (units == 1 and data.num_classes == 2):

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from zoo.data.pipeline import MemoryBatches, examples_of, scale
 from zoo.data.split import Split
+from zoo.errors import ZooError
 from zoo.training.recipe import MONITORS, Recipe
 
 
@@ -118,7 +119,13 @@ class Validations(keras.callbacks.Callback):
         return {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, Any], best_weights: list[np.ndarray] | None) -> None:
-        """Continues from `state`."""
+        """Continues from `state`.
+
+        Raises:
+            ZooError: it is another's.
+        """
+        if state.keys() != self.state().keys():  # a file must not set any other attribute
+            raise ZooError("the saved state is that of another way to validate")
         for name, value in state.items():
             setattr(self, name, value)
         self.best_weights = best_weights

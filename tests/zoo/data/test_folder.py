@@ -53,7 +53,8 @@ def test_files_that_are_no_images_and_empty_folders_are_passed_over(pictures):
     save_image(pictures / ".cache" / "a.png")
     save_image(pictures / "beside.png")
     (pictures / "dog" / "folder.png").mkdir()
-    after = zoo.load_dataset(pictures)
+    with pytest.warns(zoo.DataWarning, match="no images in it"):
+        after = zoo.load_dataset(pictures)
     assert after.class_names == ("cat", "dog")
     for split in ("train", "validation", "test"):
         assert getattr(after, split).files == getattr(before, split).files

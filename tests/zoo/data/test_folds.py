@@ -67,5 +67,5 @@ def test_pixels_and_floats_are_not_mixed(data):
 def test_what_cannot_be_divided(data):
     with pytest.raises(UsageError, match="each class needs an example for each fold"):
         stratified_folds(zoo.load_dataset("digits", limit=40, validation=None), 8)
-    with pytest.raises(UsageError, match="2 or more folds"):
+    with pytest.raises(UsageError, match="folds must be a whole number of at least 2"):
         stratified_folds(data, 1)

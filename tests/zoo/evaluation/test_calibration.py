@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 
-from zoo.errors import UsageError
+from zoo.errors import SaveError, UsageError
 from zoo.evaluation.calibration import measure_calibration
 from zoo.evaluation.calibration_plot import plot_calibration
 from zoo.evaluation.intervals import wilson_interval
@@ -87,3 +88,16 @@ def test_the_diagram_has_a_point_a_bin_and_the_diagonal(tmp_path):
     np.testing.assert_array_equal(line.get_ydata(), filled["accuracy"])
     assert sum(bar.get_height() for bar in counts.patches) == 300
     assert found.plot(tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_error_of_drawing_is_not_blamed_on_the_disk(tmp_path, monkeypatch):
+    found = measure_calibration(drawn(300))
+
+    def without_font(*_, **__):
+        raise FileNotFoundError(2, "No such file or directory", "DejaVuSans.ttf")
+
+    monkeypatch.setattr(Figure, "savefig", without_font)
+    with pytest.raises(FileNotFoundError, match="DejaVuSans") as raised:
+        found.plot(tmp_path / "calibration.png")
+    assert not isinstance(raised.value, SaveError)
+    assert list(tmp_path.iterdir()) == []

@@ -36,3 +36,5 @@ def test_what_cannot_be_scored_is_named(tmp_path):
         score_files(model, [], data.test)
     with pytest.raises(UsageError, match="uint8"):
         score_files(model, ["a.png"], points.test)
+    with pytest.raises(UsageError, match=r"the model takes inputs of shape \(8, 8, 3\)"):
+        score_files(zoo.build("softmax", (8, 8, 3), 10), ["a.png"], data.test)

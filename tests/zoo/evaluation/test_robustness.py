@@ -267,6 +267,14 @@ def test_requests_that_do_not_fit_are_refused(trained, digits):
             measure_robustness(*arguments, verbose=False)
 
 
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 0}, {"batch_size": 2.5}, {"seed": 0.5}, {"seed": -1}, {"corruptions": 5}], ids=str
+)
+def test_numbers_that_are_none_are_refused(trained, digits, options):
+    with pytest.raises(UsageError, match=str(next(iter(options.values())))):
+        measure_robustness(trained, digits.test, verbose=False, **options)
+
+
 @pytest.mark.parametrize("name", sorted(CORRUPTIONS))
 def test_no_image_stays_none(name):
     assert corrupt(np.zeros((0, 8, 8, 1), np.float32), name, 0).shape == (0, 8, 8, 1)

@@ -233,7 +233,7 @@ def test_the_seed_decides_and_batches_do_not():
 
 def test_stored_pixels_streams_and_points_can_fool():
     pixels = (INPUTS * 255).astype(np.uint8)
-    split = zoo.Split.from_arrays(pixels, ANSWERS, class_names="abc", input_range=(0, 1))
+    split = zoo.Split.from_arrays(pixels, ANSWERS, class_names=list("abc"), input_range=(0, 1))
     found = fool(linear(), split, verbose=False)
     assert found.originals.max() <= 1
     assert set(found.table["true"]) <= set("abc")
@@ -253,8 +253,11 @@ def test_stored_pixels_streams_and_points_can_fool():
         ({"largest": 0}, "largest must be positive and finite. Received: largest=0"),
         ({"largest": float("inf")}, "largest must be positive and finite. Received: largest=inf"),
         ({"by": "crop", "largest": 2}, "strength of crop"),
-        ({"num_steps": 0}, "num_steps must be 1 or more. Received: num_steps=0"),
-        ({"num_halvings": -1}, "num_halvings must be 0 or more"),
+        ({"num_steps": 0}, "num_steps must be a whole number of at least 1. Received: num_steps=0"),
+        ({"num_halvings": -1}, "num_halvings must be a whole number of at least 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
+        ({"seed": 0.5}, "seed must be a whole number of at least 0"),
+        ({"by": []}, "unknown way to fool"),
     ],
 )
 def test_what_cannot_be_is_refused(options, words):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import zoo.startup
 
 # isort: split
@@ -10,8 +12,10 @@ import tensorflow as tf
 from test_every_model import DIGITS, trained_looking
 
 import zoo
+from zoo import storage
 from zoo.errors import ExportError, UsageError
 from zoo.exporting import exporter
+from zoo.exporting.certificate import read_certificate
 from zoo.models.outputs import class_probabilities, output_kind
 
 
@@ -164,7 +168,7 @@ def test_a_failing_writer_leaves_the_previous_export(blobs, tmp_path, monkeypatc
 def test_a_folder_that_is_no_export_is_never_replaced(blobs, tmp_path):
     model = zoo.build("softmax", (2,), 2)
     (tmp_path / "thesis.tex").write_text("all of it")
-    with pytest.raises(UsageError, match=r"thesis\.tex, which is of no export"):
+    with pytest.raises(UsageError, match=r"thesis\.tex, which would be lost"):
         zoo.export(model, tmp_path, formats="keras", check_with=blobs.test)
     with pytest.raises(UsageError, match="is a file"):
         zoo.export(model, tmp_path / "thesis.tex", formats="keras", check_with=blobs.test)
@@ -179,15 +183,58 @@ def test_what_was_put_beside_an_export_is_not_deleted(blobs, tmp_path):
         zoo.export(model, tmp_path / "e", formats="keras", check_with=blobs.test)
     (tmp_path / "e" / "thesis.tex").unlink()
     (tmp_path / "e" / "data").symlink_to(tmp_path)
-    with pytest.raises(UsageError, match="holds data, which is of no export"):
+    with pytest.raises(UsageError, match="holds data, which would be lost"):
         zoo.export(model, tmp_path / "e", formats="keras", check_with=blobs.test)
     assert (tmp_path / "e" / "data").is_symlink()
 
 
-def test_a_certificate_that_nobody_can_read_is_of_no_export(blobs, tmp_path):
-    (tmp_path / "certificate.json").write_text("[" * 100_000)
-    with pytest.raises(UsageError, match=r"certificate\.json, which is of no export"):
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", '{"files": 5}', '{"files": ["certificate.json"]}'])
+def test_a_certificate_that_is_none_is_of_no_export(blobs, tmp_path, content):
+    (tmp_path / "certificate.json").write_text(content)
+    with pytest.raises(UsageError, match=r"certificate\.json, which would be lost"):
         zoo.export(zoo.build("softmax", (2,), 2), tmp_path, formats="keras", check_with=blobs.test)
+
+
+def test_what_a_foreign_certificate_names_elsewhere_is_not_deleted(blobs, tmp_path):
+    victims = [tmp_path / "victim", tmp_path / "elsewhere" / "victim"]
+    for victim in victims:
+        storage.write_text(victim, "of somebody")
+    names = ["../victim", str(victims[0]), str(victims[1]), "a\0b", "", "..", "../elsewhere", "../elsewhere/victim"]
+    storage.write_json(tmp_path / "e" / "certificate.json", {"files": dict.fromkeys(names, "0" * 64)})
+    zoo.export(zoo.build("softmax", (2,), 2), tmp_path / "e", formats="keras", check_with=blobs.test)
+    assert (tmp_path / "e" / "model.keras").exists()
+    assert [victim.read_text() for victim in victims] == ["of somebody"] * 2
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["e", "elsewhere", "victim"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_certificate_that_is_a_pipe_is_refused_at_once(blobs, tmp_path):
+    os.mkfifo(tmp_path / "certificate.json")
+    with pytest.raises(ExportError, match=r"certificate\.json cannot be read: no regular file"):
+        read_certificate(tmp_path)
+    with pytest.raises(UsageError, match=r"certificate\.json, which would be lost"):
+        zoo.export(zoo.build("softmax", (2,), 2), tmp_path, formats="keras", check_with=blobs.test)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"data_config": {"a": {1}}}, "data_config must be plain values that JSON holds"),
+        ({"data_config": 5}, "data_config must be of the type dict"),
+        ({"recipes": [{"rate": float("nan")}]}, "recipes must be plain values"),
+        ({"recipes": 5}, "recipes must be of the type Sequence"),
+        ({"intended_use": 5}, "intended_use must be of the type str"),
+        ({"formats": 5}, "formats must be names"),
+        ({"directory": ""}, "a path is text"),
+        ({"directory": "a\0b"}, "a NUL is in it"),
+    ],
+    ids=str,
+)
+def test_what_no_certificate_can_hold_is_refused_before_the_work(blobs, tmp_path, options, words):
+    usual = {"directory": tmp_path / "new" / "e", "formats": "keras", "check_with": blobs.test}
+    with pytest.raises(UsageError, match=words):
+        zoo.export(zoo.build("softmax", (2,), 2), **usual | options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_inputs_that_do_not_fit_are_one_line(blobs, tmp_path):

@@ -182,7 +182,7 @@ def test_a_file_that_cannot_be_run_is_one_line(export):
     (export / "model.keras").write_bytes(b"nothing")
     sign_again(export, "model.keras")
     (result,) = verify(export, ["keras"])
-    assert "it cannot be run" in str(result)
+    assert "no model that can be loaded" in str(result)
     assert "\n" not in str(result)
     with pytest.raises(ExportError, match="the keras file cannot be run: ") as caught:
         zoo.load_exported(export, format="keras")
@@ -318,7 +318,7 @@ for i in range(100):
 
 
 def test_a_killed_export_leaves_the_old_one_or_the_new_one(tmp_path):
-    numbers, folder = random.Random(int(time.time())), tmp_path / "e"
+    numbers, folder = random.Random(0), tmp_path / "e"
     process = subprocess.Popen(
         [sys.executable, "-c", EXPORTING, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )

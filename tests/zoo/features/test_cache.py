@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
+from zoo.errors import LockedError
 from zoo.features import cache
 from zoo.storage import DirectoryLock
 
@@ -146,13 +147,14 @@ def test_what_is_wrong_with_the_examples_is_told_at_once():
     assert calls == [0]
 
 
-def test_an_entry_that_is_a_file_is_replaced(folder):
+@pytest.mark.parametrize("name", [KEY, f"{KEY}.partial"])
+def test_a_file_in_the_way_is_not_ours_to_delete(folder, name):
     folder.mkdir()
-    (folder / KEY).write_text("no folder")
-    for rows in (50, 0):
-        fill = Filled()
-        np.testing.assert_array_equal(stored(fill).array, EXPECTED)
-        assert fill.rows == rows
+    (folder / name).write_text("no folder")
+    fill = Filled()
+    np.testing.assert_array_equal(stored(fill).array, EXPECTED)
+    assert fill.rows == 50
+    assert (folder / name).read_text() == "no folder"
 
 
 def test_the_folder_of_another_user_is_read(monkeypatch):
@@ -172,15 +174,43 @@ def test_what_another_process_computes_is_computed_in_memory(folder):
     assert not (folder / KEY).exists()
 
 
+def watch(monkeypatch):
+    """The entries that are deleted from here on; each has to be held meanwhile."""
+    removed, remove = [], cache._remove
+
+    def held(entry):
+        if entry.exists() and not entry.name.endswith(".partial"):
+            removed.append(entry.name)
+            with pytest.raises(LockedError), DirectoryLock(entry):
+                pass
+        remove(entry)
+
+    monkeypatch.setattr(cache, "_remove", held)
+    return removed
+
+
+def test_an_entry_with_a_file_of_somebody_is_in_the_way_before_the_work(folder):
+    stored(Filled())
+    (folder / KEY / "mine.txt").write_text("of somebody")
+    (folder / KEY / "about.json").write_text("damaged")
+    fill = Filled()
+    np.testing.assert_array_equal(stored(fill).array, EXPECTED)
+    assert fill.rows == 50  # once, in memory
+    assert [file.name for file in (folder / KEY).iterdir()] == ["mine.txt"]
+    assert [entry.name for entry in folder.iterdir()] == [KEY]
+
+
 def test_those_not_used_for_longest_go(folder, monkeypatch):
-    size = 50 * 3 * 4
-    monkeypatch.setattr(cache, "MOST_BYTES", 3 * size)
+    rows = 5_000  # beside which the other files of an entry are small
+    monkeypatch.setattr(cache, "MOST_BYTES", 2.5 * rows * 3 * 4)
     keys = [c * 64 for c in "abcd"]
     for i, key in enumerate(keys[:2]):
-        stored(Filled(), key)
+        stored(Filled(), key, rows)
         os.utime(folder / key, (i, i))
-    stored(Filled(), keys[0])  # used again
-    stored(Filled(), keys[2])
+    stored(Filled(), keys[0], rows)  # used again
+    removed = watch(monkeypatch)
+    stored(Filled(), keys[2], rows)
+    assert removed == [keys[1]]
     assert {f.name for f in folder.iterdir()} == {keys[0], keys[2]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import zoo.startup
@@ -9,6 +10,7 @@ import zoo.startup
 # isort: split
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -221,6 +223,29 @@ def test_values_of_a_wrong_kind_are_usage_errors(num_classes, options):
     except UsageError:
         return
     pytest.fail("accepted")
+
+
+@pytest.mark.parametrize("classes", [1, 0, -3, 2.5, True, "3", None])
+def test_a_number_of_classes_that_is_none_is_refused(classes):
+    with pytest.raises(UsageError, match=f"num_classes must be a whole number of at least 2. .*={classes!r}"):
+        zoo.build("softmax", (2,), classes)
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 9, 1), np.array([8, 9, 1]), tf.zeros([2, 8, 9, 1]).shape[1:], pd.Index([8, 9, 1])], ids=type
+)
+def test_an_input_shape_may_be_that_of_a_tensor(shape):
+    model = zoo.build("softmax", shape, np.int64(2))
+    assert model.input_shape == (None, 8, 9, 1)
+    assert json.loads(json.dumps(model.zoo_build))["input_shape"] == [8, 9, 1]
+
+
+@pytest.mark.parametrize(
+    "shape", ["89", 8, None, (8, -1), (8, 2.5), (None, 8), np.array(8), tf.TensorShape(None)], ids=repr
+)
+def test_an_input_shape_that_is_none_is_refused(shape):
+    with pytest.raises(UsageError, match=r"input_shape must be positive sizes\. Received: input_shape="):
+        zoo.build("softmax", shape, 2)
 
 
 def test_numpy_integers_are_whole_numbers():

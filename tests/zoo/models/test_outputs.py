@@ -12,7 +12,7 @@ from keras import layers
 
 import zoo
 from zoo.errors import UsageError
-from zoo.models.outputs import class_probabilities, known_output_kind, output_kind
+from zoo.models.outputs import check_shapes, class_probabilities, known_output_kind, output_kind
 
 
 def ending_in(*last: layers.Layer, units: int = 3) -> keras.Model:
@@ -113,3 +113,52 @@ def test_probabilities_from_every_kind_agree(values, num_classes):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(UsageError, match="neither a softmax"):
         known_output_kind(ending_in(layers.Dense(3, activation="relu")))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="mine")
+        self.dense = keras.layers.Dense(2, activation="softmax")
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def two_ends(ends):
+    inputs = [keras.Input((3,)) for _ in range(ends["inputs"])]
+    joined = keras.layers.Concatenate()([*inputs, *inputs])
+    return keras.Model(inputs, [keras.layers.Dense(2, activation="softmax")(joined) for _ in range(ends["outputs"])])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: None, "model must be a Keras model, .* Received: None"),
+        (lambda: "cnn", "Received: 'cnn'"),
+        (lambda: keras.Sequential([keras.layers.Dense(2)]), "is not built: let it begin with keras.Input"),
+        (Subclassed, "'mine' is a subclass of keras.Model, .* write it as a functional or Sequential model"),
+        (lambda: two_ends({"inputs": 1, "outputs": 2}), "has 2 outputs; a classifier has one"),
+        (
+            lambda: keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 1)]),
+            r"outputs of shape \(None, 4, 4, 2\)",
+        ),
+    ],
+)
+def test_why_an_output_is_no_class_score_is_said(make, words):
+    with pytest.raises(UsageError, match=words):
+        known_output_kind(make())
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    check_shapes(two_ends({"inputs": 1, "outputs": 1}), (3,))
+    check_shapes(Subclassed(), (5,))  # nobody knows what it takes
+    any_size = keras.Sequential([keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D()])
+    check_shapes(any_size, (8, 9, 3))
+    for model, shape, words in (
+        (any_size, (8, 9, 1), r"inputs of shape \(None, None, 3\), the data have \(8, 9, 1\)"),
+        (any_size, (8, 9), "the data have"),
+        (two_ends({"inputs": 2, "outputs": 1}), (3,), "takes 2 inputs; data have one input an example"),
+        (two_ends({"inputs": 1, "outputs": 2}), (3,), "has 2 outputs"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            check_shapes(model, shape)

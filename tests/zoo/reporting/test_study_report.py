@@ -184,4 +184,8 @@ def test_what_only_an_earlier_result_names_is_deleted_and_other_files_stay(tmp_p
     assert sorted(f.name for f in tmp_path.iterdir()) == ["index.html", "mine.txt", "new.csv", "new.png", "result.json"]
     (tmp_path / "result.json").write_text('{"figures": {"../../x.png": ""}, "tables": {}}')
     make_study().write(tmp_path)  # a name that no figure has is no file to delete
-    assert (tmp_path / "mine.txt").exists()
+    (tmp_path / "result.json").write_text(
+        '{"figures": {"mine.txt": "", "result.json": ""}, "tables": {"index.html": ""}}'
+    )
+    make_study().write(tmp_path)
+    assert {"index.html", "mine.txt", "result.json"} < {f.name for f in tmp_path.iterdir()}

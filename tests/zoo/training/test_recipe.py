@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,6 +108,16 @@ def test_values_out_of_range_are_refused_by_their_name(values):
 def test_values_of_a_wrong_kind_are_refused(values):
     with pytest.raises(UsageError, match=next(iter(values))):
         zoo.Recipe(**values)
+
+
+def test_numbers_of_numpy_become_plain_ones_that_json_holds():
+    values = {"shuffle": np.bool_(False), "learning_rate": np.float32(0.25), "epochs": np.int64(3), "seed": np.array(5)}
+    recipe = zoo.Recipe(**values)
+    assert json.loads(json.dumps(recipe.as_config())) == recipe.as_config()
+    assert recipe == zoo.Recipe(shuffle=False, learning_rate=0.25, epochs=3, seed=5)
+    for wrong in (np.int64(1), np.array([True, False]), 1, "yes"):
+        with pytest.raises(UsageError, match="shuffle must be True or False"):
+            zoo.Recipe(shuffle=wrong)
 
 
 def test_a_misspelt_name_gets_a_hint():

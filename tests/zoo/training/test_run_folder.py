@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import zoo
-from zoo.errors import LockedError, UsageError, ZooError
+from zoo.errors import DataWarning, LockedError, UsageError, ZooError
 from zoo.storage import DirectoryLock
+from zoo.training.run import files_of_run
 
 FILES = {
     "config.json",
@@ -244,3 +245,42 @@ def test_the_config_reproduces_an_initializer_object():
     initializer = keras.initializers.HeNormal()
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(initializer))
     np.testing.assert_array_equal(build(initializer), build(again))
+
+
+def test_a_table_that_was_saved_again_is_told_of_and_another_model_is_refused(blobs, tmp_path):
+    run = train(zoo.build("softmax", (2,), 2), blobs, recipe(epochs=1), output_dir=tmp_path / "run")
+    history = tmp_path / "run" / "history.csv"
+    history.write_bytes(history.read_bytes().replace(b"\n", b"\r\n"))  # as a spreadsheet does
+    with pytest.warns(DataWarning, match=r"history\.csv was changed after the training; it is read as it stands"):
+        loaded = zoo.load_run(tmp_path / "run")
+    assert loaded.metrics == run.metrics
+    assert loaded.history["loss"].equals(run.history["loss"])
+    zoo.build("softmax", (2,), 2, seed=1).save(tmp_path / "run" / "model.keras")
+    with pytest.raises(ZooError, match=r"model\.keras was changed after the training; train it again"):
+        zoo.load_run(tmp_path / "run")
+
+
+def test_files_of_somebody_that_bear_the_names_of_ours_are_not_overwritten(blobs, tmp_path):
+    for name in ("model.keras", "history.csv", "result.json", "state.npz"):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("of somebody")
+        with pytest.raises(UsageError, match=rf"holds {name} and no run, and a training would overwrite it; choose"):
+            train(zoo.build("softmax", (2,), 2), blobs, recipe(epochs=1), output_dir=folder)
+        assert (folder / name).read_text() == "of somebody"
+
+
+def test_which_files_a_run_may_lose(blobs, tmp_path):
+    train(zoo.build("softmax", (2,), 2), blobs, recipe(epochs=1), output_dir=tmp_path)
+    there = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()}
+    assert there <= files_of_run(tmp_path)
+    (tmp_path / "report.html").touch()
+    assert "report.html" not in files_of_run(tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    files = result.pop("files")
+    for more, expected in (({}, True), ({"files": 5}, False), ({"files": files | {"../x": ""}}, True)):
+        (tmp_path / "result.json").write_text(json.dumps(result | more))  # the first: a run of an earlier version
+        assert (there <= files_of_run(tmp_path)) == expected
+        assert "../x" not in files_of_run(tmp_path)
+    (tmp_path / "result.json").write_text("{}")  # of something else
+    assert files_of_run(tmp_path) == set()

@@ -12,9 +12,11 @@ import select
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 
 import numpy as np
+import psutil
 import pytest
 import safetensors.numpy
 import weight_files
@@ -58,7 +60,8 @@ from weight_files import (
 
 import zoo
 
-PATIENCE = 5  # seconds for one file; the slowest that is refused as it should be takes well below one
+PATIENCE = 5  # seconds of computing for one file; the slowest that is refused as it should be takes well below one
+WAITING = 200  # seconds for one file on a machine that computes other things
 CONTAINERS = ("npy", "th", "pth")
 TORCH = ("th", "pth")
 
@@ -684,8 +687,8 @@ MAY_BE_READ |= {f"safetensors: kind {kind}" for kind in RARE_KINDS}
 class Reader:
     """A process of `weight_files.py`, and another one where it died or did not answer."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, program=(weight_files.__file__,), patience=PATIENCE):
+        self.folder, self.program, self.patience = folder, program, patience
         self.marker = folder / "executed"
         self.process = None
 
@@ -694,7 +697,7 @@ class Reader:
         if self.process is None:
             environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
             self.process = subprocess.Popen(
-                [sys.executable, weight_files.__file__, str(self.marker)],
+                [sys.executable, *self.program, str(self.marker)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -704,7 +707,7 @@ class Reader:
         path = write(self.folder / "weights.bin", content)
         self.process.stdin.write(f"{path}\n")
         self.process.stdin.flush()
-        answered, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+        answered = self.wait()
         line = self.process.stdout.readline() if answered else ""
         if line:
             return json.loads(line)
@@ -713,7 +716,16 @@ class Reader:
         self.process = None
         executed = self.marker.exists()
         self.marker.unlink(missing_ok=True)
-        return ["the process died" if answered else f"no answer in {PATIENCE} seconds", error, executed]
+        return ["the process died" if answered else f"no answer in {self.patience} seconds", error, executed]
+
+    def wait(self):
+        """Whether there is an answer, before the process has computed for too long: a busy machine takes no time from it."""
+        process, deadline = psutil.Process(self.process.pid), time.monotonic() + WAITING
+        begun = sum(process.cpu_times()[:2])
+        while not select.select([self.process.stdout], [], [], 0.05)[0]:
+            if sum(process.cpu_times()[:2]) - begun > self.patience or time.monotonic() > deadline:
+                return False
+        return True
 
     def close(self):
         """Ends the process, which then looks whether it imported too much."""
@@ -727,6 +739,14 @@ def reader(tmp_path_factory):
     reader = Reader(tmp_path_factory.mktemp("hostile"))
     yield reader
     reader.close()
+
+
+def test_a_reader_that_never_answers_and_one_that_dies_are_noticed(tmp_path):
+    endless = Reader(tmp_path, ("-c", "input()\nwhile True: pass"), patience=0.2)
+    assert endless.outcome(b"") == ["no answer in 0.2 seconds", "", False]
+    assert endless.process is None
+    dying = Reader(tmp_path, ("-c", "input()\nraise SystemExit('killed')"))
+    assert dying.outcome(b"") == ["the process died", "killed", False]
 
 
 @pytest.mark.parametrize("case", EXECUTED)
