@@ -99,7 +99,10 @@ def read_journal(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], Rec
     records = _read(path)[0] if path.is_file() else []
     if not records:
         raise ZooError(f"{directory} holds no search (no {FILE_NAME})")
-    return _header(records), _ended(records, "trial"), _ended(records, "fine_tuned")
+    header, fine_tuned = _header(records), _ended(records, "fine_tuned")
+    if fine_tuned and "fine_tune" not in header:
+        raise ZooError(f"{path} holds what no search writes: fine-tuned trials, and no recipe that they had")
+    return header, _ended(records, "trial"), fine_tuned
 
 
 def as_plain(value: Any) -> Any:

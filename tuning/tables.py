@@ -42,7 +42,7 @@ def runs_table(records: list[dict[str, Any]], fine_tuned: Mapping[int, Mapping[s
     rows, names = [], {}
     for record in records:
         tuned = fine_tuned.get(record["number"], {}).get("runs", ())
-        scores = {(run["fold"], run["repeat"]): run["score"] for run in tuned}
+        scores = {(run.get("fold"), run.get("repeat")): run["score"] for run in tuned}
         for run in record.get("runs", ()):
             metrics = _renamed(run.get("metrics", {}), _RUN_COLUMNS, "metric/")
             names.update(metrics)

@@ -5,7 +5,7 @@ import math
 import zlib
 
 import pytest
-from search_records import header, record, run
+from search_records import header, record, run, written
 
 import tuning
 from tuning.journal import FILE_NAME, Journal, read_journal
@@ -193,6 +193,16 @@ def test_a_record_that_no_search_writes_is_refused_whatever_its_checksum(directo
     for read in (read_journal, tuning.load_result, lambda folder: Journal(folder, HEADER)):
         with pytest.raises(ZooError, match=r"journal\.jsonl holds what no search writes, in line 4: "):
             read(directory)
+
+
+def test_fine_tuned_trials_need_a_recipe_and_their_runs_may_lack_a_place(tmp_path):
+    """What no search writes, and what a table does without."""
+    bare = [{name: value for name, value in run(0.5).items() if name not in ("fold", "repeat")}]
+    records = [record(0, 0.4, runs=bare), record(0, 0.5, runs=bare) | {"kind": "fine_tuned"}]
+    recipe = {"fine_tune": header()["recipe"]}
+    assert written(tmp_path / "sound", records, **recipe).runs["fine_tuned"].tolist() == [0.5]
+    with pytest.raises(ZooError, match=r"journal\.jsonl holds what no search writes: fine-tuned trials, and no recipe"):
+        written(tmp_path / "untrue", records)
 
 
 def line_of(one):
