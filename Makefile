@@ -1,23 +1,25 @@
-# Every target does its own set-up: a virtual environment in .venv, made once, by Python 3.11 or newer.
+# Every target does its own set-up: a virtual environment in .venv, made once, by Python 3.11 to 3.13 (TensorFlow has packages for these).
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 INSTALLED := .venv/installed
 SECONDS ?= 600
 
-.PHONY: help install demo test lint bench bench-search bench-members bench-inference bench-scale recorded-grid studies faults fuzz clean-demo
+.PHONY: help install demo test coverage lint bench bench-search bench-members bench-inference bench-scale docs recorded-grid studies faults fuzz clean-demo
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo   tune, train, report and export a digit classifier (about 2 minutes)"
 	@echo "make test   lint and the test suite"
+	@echo "make coverage  the tests with branch coverage of zoo and tuning"
 	@echo "make lint   ruff and mypy"
-	@echo "make bench  training speed beside Keras, PyTorch and scikit-learn (about 20 minutes, on a quiet machine)"
+	@echo "make docs   the documentation as a site, in site/"
+	@echo "make bench  training speed beside Keras, PyTorch and scikit-learn (about 15 minutes, on a quiet machine)"
 	@echo "make bench-search   searches beside Keras Tuner, Optuna and Ray Tune (on a quiet machine)"
-	@echo "make bench-members  small models as members of one program (about 5 minutes, on a quiet machine)"
+	@echo "make bench-members  small models as members of one program (about 6 minutes, on a quiet machine)"
 	@echo "make bench-inference  latency of the exported formats beside Keras and PyTorch (about 6 minutes, on a quiet machine)"
-	@echo "make bench-scale  10,000 trials, 100,000 images, long pages (about 25 minutes, on a quiet machine)"
-	@echo "make studies  runs every study in full, or goes on where it was interrupted (up to two hours)"
+	@echo "make bench-scale  10,000 trials, 100,000 images, long pages (about 40 minutes, on a quiet machine)"
+	@echo "make studies  runs every study in full, or goes on where it was interrupted (a good two hours)"
 	@echo "make faults  kills training, searches, exports, caches and reports thirty times each (about 15 minutes)"
 	@echo "make fuzz  damaged and hostile files for every reader (SECONDS=600 for each, so hours in all)"
 	@echo "make recorded-grid  records anew the grid that oracles are tried on (about 5 minutes)"
@@ -25,7 +27,7 @@ help:
 install: $(INSTALLED)
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.11")'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing keras-zoo and what it needs into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
@@ -71,6 +73,10 @@ bench-inference: $(INSTALLED)
 bench-scale: $(INSTALLED)
 	$(BIN)/python benchmarks/scale.py --repeats 1
 
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html; with a search: $(BIN)/python -m http.server --directory site"
+
 studies: $(INSTALLED)
 	$(BIN)/python scripts/study.py run --all
 
@@ -82,6 +88,9 @@ faults: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzzing/fuzz.py --seconds $(SECONDS)
+
+coverage: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile  # most of the time is spent starting TensorFlow

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from children import Result
+from frame import opening, target_table
 from table import NOTHING, difference, markdown, number, percent, ratio, spread, times
-from targets import Measurements, Target, pytorch_seconds, targets
+from targets import Measurements, pytorch_seconds, targets
 from tasks import CONTESTANTS, TASKS
+from training_race import Result
 
-_NOISE = 0.05  # share of the cores that other programs may take before the document warns
+_QUICK = "small subsets, which only show that the benchmark works. The numbers mean nothing."
 _RACE_HEADER = (
     "contestant",
     "precision",
@@ -51,18 +52,10 @@ def write(
         quick: whether the small sizes were used.
         minutes: how long it took.
     """
-    parts = ["# Training speed beside its peers"]
-    if quick:
-        parts.append(
-            "**A quick run: small subsets, which only show that the benchmark works. The numbers mean nothing.**"
-        )
-    elif (share := others_share(found)) > _NOISE:
-        parts.append(
-            f"**Other programs took {percent(share)} of the cores meanwhile: measure again on a quiet machine.**"
-        )
-    parts.append(markdown(("machine", ""), [*machine, ("minutes", f"{minutes:.1f}")], words=2))
-    parts.append("\n".join(f"- data: {source}" for source in sources))
-    parts.append(_INTRODUCTION.rstrip())
+    shares = [share for results in found.races.values() for result in results for share in result.others]
+    introduction = "\n".join(f"- data: {source}" for source in sources) + f"\n\n{_INTRODUCTION}"
+    title = "Training speed beside its peers"
+    parts = opening(title, machine, shares, introduction, quick=_QUICK if quick else None, minutes=minutes)
     for name in found.races:
         if name not in ("pipeline", "first epoch"):
             parts += _race(name, found)
@@ -101,12 +94,6 @@ def _weights(results: Sequence[Result]) -> str:
             " The networks differ: " + ", ".join(f"{title} {count:,}" for count, title in counts.items()) + " weights."
         )
     return "".join(f" The network has {count:,} trainable weights." for count in counts)
-
-
-def others_share(found: Measurements) -> float:
-    """Average share of the cores that other programs took while contestants ran."""
-    shares = [share for results in found.races.values() for result in results for share in result.others]
-    return sum(shares) / len(shares) if shares else 0.0
 
 
 def _others(results: Sequence[Result]) -> str:
@@ -193,28 +180,3 @@ def _memory(found: Measurements) -> list[str]:
 
 def _targets(found: Measurements, quick: bool) -> list[str]:
     return ["## Targets", target_table(targets(found), quick)]
-
-
-def target_table(rows: Sequence[Target], quick: bool) -> str:
-    """What is claimed, what was measured, and whether it holds; a quick run is not judged."""
-    cells = [(target.claim, _promise(target), _value(target), _verdict(target, quick)) for target in rows]
-    return markdown(("claim", "target", "measured", "met"), cells)
-
-
-def _promise(target: Target) -> str:
-    aim = f" (aim {target.aim})" if target.aim else ""
-    if target.limit is None:
-        return f"reported{aim}"
-    return f"{'≥' if target.at_least else '≤'} {target.limit:g} {target.unit}".rstrip() + aim
-
-
-def _value(target: Target) -> str:
-    if target.measured is None:
-        return "not measured"
-    return f"{target.measured:.0f} {target.unit}" if target.unit else times(target.measured)
-
-
-def _verdict(target: Target, quick: bool) -> str:
-    if target.is_met is None:
-        return NOTHING
-    return "not judged" if quick else "yes" if target.is_met else "no"

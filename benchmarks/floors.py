@@ -35,7 +35,6 @@ def steps_in_graph(products: Sequence[Product], steps: int) -> Callable[[], tupl
     """A graph call that runs all products in order, so many times; it gives that number and the last results."""
     start = (tf.constant(0), *(tf.zeros_like(product(tf.constant(0))) for product in products))
 
-    @tf.function
     def run() -> tuple[tf.Tensor, ...]:
         def step(number: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
             results: list[tf.Tensor] = []
@@ -48,7 +47,8 @@ def steps_in_graph(products: Sequence[Product], steps: int) -> Callable[[], tupl
         # The results are the loop's state and are given back, so that none is optimised away.
         return tuple(tf.while_loop(lambda number, *_: number < steps, step, start, parallel_iterations=1))
 
-    return run
+    compiled: Callable[[], tuple[tf.Tensor, ...]] = tf.function(run)
+    return compiled
 
 
 class Layer:

@@ -5,51 +5,39 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib.util
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import commandline
 import inference_document
 import machine
-import training
-from children import Child, ChildError
+from child import SETTLE, Child, ChildError, Outcome, missing
+from commandline import say
 from inference_tasks import CONTESTANTS, SECTIONS, SIZES
 
 _OUTPUT = Path(__file__).with_name("results") / "inference.md"
 _WORKER = Path(__file__).with_name("inference_worker.py")
 _PACKAGES = ("tensorflow", "keras", "onnxruntime", "ai-edge-litert", "torch", "numpy")
-_SETTLE = 0.2  # seconds of rest before a turn, in which spinning threads of the one before fall asleep
 
 
 @dataclasses.dataclass
-class Result:
+class Result(Outcome):
     """What became of a contestant.
 
     Attributes:
         contestant: a name of `inference_tasks.CONTESTANTS`.
         milliseconds: images a call -> times of calls, one list a round.
-        others: share of the machine's cores that other programs took, one value a turn.
-        problem: why there are no numbers.
-        failed: whether that is an error.
     """
 
     contestant: str
     milliseconds: dict[int, list[list[float]]] = dataclasses.field(default_factory=dict)
-    others: list[float] = dataclasses.field(default_factory=list)
-    problem: str | None = None
-    failed: bool = False
-
-    def fail(self, error: ChildError) -> None:
-        """Writes down why there are no numbers."""
-        self.problem, self.failed = f"failed: {error}", True
-        training.say(f"{self.contestant} {self.problem}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line: 0, 1 when a contestant failed, 2 for wrong usage, 130 when interrupted."""
-    return training.run(argv, training.parser(__doc__, SECTIONS, _OUTPUT), SECTIONS, _OUTPUT, _measure)
+    return commandline.run(argv, commandline.parser(__doc__, SECTIONS, _OUTPUT), SECTIONS, _OUTPUT, _measure)
 
 
 def _measure(args: argparse.Namespace, wanted: Sequence[str], command: Sequence[str]) -> tuple[str, bool]:
@@ -63,7 +51,7 @@ def _measure(args: argparse.Namespace, wanted: Sequence[str], command: Sequence[
 
 def race(task: str, *, rounds: int, seconds: float) -> list[Result]:
     """Times single images and batches with every contestant in turn, forth and back, the others asleep."""
-    results = [Result(name, problem=missing(name)) for name in CONTESTANTS]
+    results = [Result(name, problem=missing(*contestant.needs)) for name, contestant in CONTESTANTS.items()]
     turns = [size for _ in range(rounds) for size in SIZES]
     with contextlib.ExitStack() as stack:
         running = []
@@ -77,31 +65,27 @@ def race(task: str, *, rounds: int, seconds: float) -> list[Result]:
                 running.append((result, child))
             except ChildError as error:
                 result.fail(error)
+                say(f"{result.contestant} {result.problem}")
         for number, size in enumerate(turns):
             for result, child in running if number // len(SIZES) % 2 == 0 else reversed(running):
                 if not result.failed:
                     _turn(result, child, size)
-            training.say(f"{task}: round {number // len(SIZES) + 1}/{rounds}, {size} images a call")
+            say(f"{task}: round {number // len(SIZES) + 1}/{rounds}, {size} images a call")
     return results
 
 
 def _turn(result: Result, child: Child, size: int) -> None:
-    time.sleep(_SETTLE)
+    time.sleep(SETTLE)
     others = machine.Others()
     try:
         child.go()
         answer = child.answer()
     except ChildError as error:
         result.fail(error)
+        say(f"{result.contestant} {result.problem}")
         return
     result.others += others.share(answer["worked"])
     result.milliseconds.setdefault(size, []).append(answer["milliseconds"])
-
-
-def missing(name: str) -> str | None:
-    """Why a contestant cannot take part, or `None`."""
-    absent = [package for package in CONTESTANTS[name].needs if importlib.util.find_spec(package) is None]
-    return f"{', '.join(absent)} not installed" if absent else None
 
 
 if __name__ == "__main__":

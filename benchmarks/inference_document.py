@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from document import target_table
+from frame import opening, target_table
 from inference_tasks import BATCH, CONTESTANTS, FLOAT_FORMATS, SHAPES, SIZES
-from table import least, markdown, number, percent, ratio, spread, times
+from table import least, markdown, number, ratio, spread, times
 from targets import Target
 
 if TYPE_CHECKING:
     from inference import Result
 
-_NOISE = 0.05  # share of the cores that other programs may take before the document warns
+_QUICK = "a few calls, which only show that it works."
 _HEADER = (
     "contestant",
     "median, ms",
@@ -48,16 +48,9 @@ def write(
         quick: whether the turns were shortened.
         minutes: how long it took.
     """
-    parts = ["# Latency of the exported formats beside Keras and PyTorch"]
     shares = [share for results in races.values() for result in results for share in result.others]
-    if quick:
-        parts.append("**A quick run: a few calls, which only show that it works.**")
-    elif shares and (share := sum(shares) / len(shares)) > _NOISE:
-        parts.append(
-            f"**Other programs took {percent(share)} of the cores meanwhile: measure again on a quiet machine.**"
-        )
-    parts.append(markdown(("machine", ""), [*machine, ("minutes", f"{minutes:.1f}")], words=2))
-    parts.append(_INTRODUCTION.rstrip())
+    title = "Latency of the exported formats beside Keras and PyTorch"
+    parts = opening(title, machine, shares, _INTRODUCTION, quick=_QUICK if quick else None, minutes=minutes)
     for name, results in races.items():
         parts.append(f"## {name}: {'x'.join(map(str, SHAPES[name]))}")
         for size in SIZES:

@@ -34,6 +34,7 @@ def contestant(task: str, name: str) -> Run:
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return model(torch.from_numpy(images)).numpy()
+            probabilities: np.ndarray = model(torch.from_numpy(images)).numpy()
+            return probabilities
 
     return run

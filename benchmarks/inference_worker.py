@@ -7,42 +7,35 @@ import json
 import os
 import sys
 import time
-import traceback
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import machine
 import numpy as np
 from inference_tasks import CONTESTANTS, SHAPES
+from stopwatch import work
 
 
-def main(text: str) -> None:
-    """Times calls at each "go", and answers on what was standard output; what libraries print goes to standard error."""
-    spec = json.loads(text)
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    try:
-        run = importlib.import_module(CONTESTANTS[spec["contestant"]].module).contestant(
-            spec["task"], spec["contestant"]
-        )
-        random = np.random.default_rng(1)
-        images = {n: random.integers(0, 256, (n, *SHAPES[spec["task"]])).astype(np.uint8) for n in set(spec["sizes"])}
-        for given in images.values():
-            if run(given).shape != (len(given), 10):
-                raise ValueError("not the probabilities of ten classes")
-        print(json.dumps({"event": "ready"}), file=channel, flush=True)
-        for size in spec["sizes"]:
-            if not sys.stdin.readline():
-                os._exit(1)  # the race has ended, however it did
-            worked = machine.worked_seconds()
-            times = _timed(run, images[size], spec["seconds"])
-            answer = {"milliseconds": times, "worked": machine.worked_seconds() - worked}
-            print(json.dumps(answer), file=channel, flush=True)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)  # at once: threads and destructors that are left would only keep the others waiting
+def main(spec: dict[str, Any], channel: TextIO) -> None:
+    """Times calls at each "go"."""
+    name, task = spec["contestant"], spec["task"]
+    run = importlib.import_module(CONTESTANTS[name].module).contestant(task, name)
+    random = np.random.default_rng(1)
+    images = {n: random.integers(0, 256, (n, *SHAPES[task])).astype(np.uint8) for n in set(spec["sizes"])}
+    for given in images.values():
+        if run(given).shape != (len(given), 10):
+            raise ValueError("not the probabilities of ten classes")
+    print(json.dumps({"event": "ready"}), file=channel, flush=True)
+    for size in spec["sizes"]:
+        if not sys.stdin.readline():
+            os._exit(1)  # the race has ended, however it did
+        worked = machine.worked_seconds()
+        times = _timed(run, images[size], spec["seconds"])
+        answer = {"milliseconds": times, "worked": machine.worked_seconds() - worked}
+        print(json.dumps(answer), file=channel, flush=True)
 
 
-def _timed(run, images: np.ndarray, seconds: float) -> list[float]:  # type: ignore[no-untyped-def]
+def _timed(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, seconds: float) -> list[float]:
     """Milliseconds of each call, for so long; the first ones, which wake threads and caches, are not counted."""
     for _ in range(3):
         run(images)
@@ -56,4 +49,4 @@ def _timed(run, images: np.ndarray, seconds: float) -> list[float]:  # type: ign
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    work(main)

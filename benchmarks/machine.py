@@ -9,13 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.cores import num_cores
+
 PACKAGES = ("tensorflow", "keras", "torch", "scikit-learn", "numpy")
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # what decides about the speed of float32 and bfloat16
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe(command: Sequence[str], packages: Sequence[str] = PACKAGES) -> list[tuple[str, str]]:
@@ -37,7 +34,10 @@ def describe(command: Sequence[str], packages: Sequence[str] = PACKAGES) -> list
 
 
 def busy_seconds() -> float | None:
-    """Seconds that the cores have worked since the machine's start, summed over them, whoever made them work; `None` where no /proc/stat says so."""
+    """Seconds that the cores have worked since the machine's start, summed over them, whoever made them work.
+
+    `None` where no /proc/stat says so.
+    """
     stat = Path("/proc/stat")
     if not stat.exists():
         return None

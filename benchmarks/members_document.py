@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from document import target_table
+from frame import opening, target_table
 from members_race import Result
 from members_tasks import CONTESTANTS, TASKS
 from table import NOTHING, markdown, number, percent, ratio, spread, times
 from targets import Target
 
-_NOISE = 0.05  # share of the cores that other programs may take before the document warns
+_QUICK = "few members on few of scikit-learn's digits, which only show that it works."
 _MANY = 64  # members that targets are about
 _HEADER = (
     "members",
@@ -57,16 +57,9 @@ def write(
         quick: whether the tasks were shortened.
         minutes: how long it took.
     """
-    parts = ["# Members of one program beside models one at a time"]
     shares = [share for results in races.values() for result in results for share in result.others]
-    if quick:
-        parts.append("**A quick run: few members on few of scikit-learn's digits, which only show that it works.**")
-    elif shares and (share := sum(shares) / len(shares)) > _NOISE:
-        parts.append(
-            f"**Other programs took {percent(share)} of the cores meanwhile: measure again on a quiet machine.**"
-        )
-    parts.append(markdown(("machine", ""), [*machine, ("minutes", f"{minutes:.1f}")], words=2))
-    parts.append(_INTRODUCTION.rstrip())
+    title = "Members of one program beside models one at a time"
+    parts = opening(title, machine, shares, _INTRODUCTION, quick=_QUICK if quick else None, minutes=minutes)
     for name, results in races.items():
         parts += _race(name, results, quick)
     parts += ["## Targets", target_table(targets(races), quick)]

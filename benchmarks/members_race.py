@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import statistics
 import tempfile
 import time
@@ -13,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import machine
-import samples
-from children import Child, ChildError
-from members_tasks import CONTESTANTS, TASKS, Task, sample
+from child import SETTLE, Child, ChildError, Outcome, missing
+from members_tasks import CONTESTANTS, TASKS, sample
 
 _WORKER = Path(__file__).with_name("members_worker.py")
-_SETTLE = 0.2  # seconds of rest before a turn, in which spinning threads of the one before fall asleep
 
 
 @dataclasses.dataclass
-class Result:
+class Result(Outcome):
     """What became of a contestant.
 
     Attributes:
@@ -30,18 +27,12 @@ class Result:
         epochs: of every member.
         seconds: number of members -> seconds of a turn, one value a round.
         accuracies: number of members -> mean validation accuracy of the sample, one value a round.
-        others: share of the machine's cores that other programs took, one value a turn.
-        problem: why there are no numbers: not installed, data that are missing, or the last words of a process that failed.
-        failed: whether that is an error.
     """
 
     contestant: str
     epochs: int
     seconds: dict[int, list[float]] = dataclasses.field(default_factory=dict)
     accuracies: dict[int, list[float]] = dataclasses.field(default_factory=dict)
-    others: list[float] = dataclasses.field(default_factory=list)
-    problem: str | None = None
-    failed: bool = False
 
     def rates(self, count: int) -> list[float]:
         """Member-epochs a second in each round; nothing where there are no numbers."""
@@ -70,13 +61,13 @@ class _Runner:
                 self._child.go()
             return self._child.answer()
         except ChildError as error:
-            self._result.problem, self._result.failed = f"failed: {error}", True
+            self._result.fail(error)
             self._tell(f"{self._title} {self._result.problem}")
             return {}
 
     def turn(self, count: int, stage: str) -> None:
         """Trains so many members."""
-        time.sleep(_SETTLE)
+        time.sleep(SETTLE)
         others = machine.Others()
         answer = self.ask()
         if answer:
@@ -102,7 +93,10 @@ def race(name: str, *, rounds: int, quick: bool, say: Callable[[str], None]) -> 
         say: takes lines of progress.
     """
     task = TASKS[name].shortened() if quick else TASKS[name]
-    results = [Result(contestant, task.epochs, problem=missing(task, contestant)) for contestant in CONTESTANTS]
+    results = [
+        Result(who, task.epochs, problem=missing(contestant.needs, data=task.data))
+        for who, contestant in CONTESTANTS.items()
+    ]
     counts = [count for _ in range(rounds) for count in task.sizes]
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="members-benchmark-"))
@@ -124,13 +118,3 @@ def race(name: str, *, rounds: int, quick: bool, say: Callable[[str], None]) -> 
         for runner in running:
             runner.finish(counts)
     return results
-
-
-def missing(task: Task, contestant: str) -> str | None:
-    """Why a contestant cannot take part, or `None`."""
-    package = CONTESTANTS[contestant].needs
-    if importlib.util.find_spec(package) is None:
-        return f"{package} is not installed"
-    if task.data == "mnist" and not samples.is_prepared("mnist"):
-        return "skipped: TFDS has no MNIST prepared (TFDS_DATA_DIR)"
-    return None

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from machine import num_cores
 from members_tasks import Member, Task
 from torch import nn
 from torch.nn import functional
 from torch_contestants import batch, dense, epoch, score
 
 import zoo
+from zoo.cores import num_cores
 
 _VALIDATION_BATCH = 512
 _MOST_MEMBERS = 64  # in one stack: more of them are slower here, too

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import sys
-import traceback
 from pathlib import Path
+from typing import Any, TextIO
 
 from members_tasks import CONTESTANTS, TASKS, sample
-from stopwatch import Stopwatch
+from stopwatch import Stopwatch, work
 
 
-def main(text: str) -> None:
-    """Trains at each "go", and answers on what was standard output; what libraries print goes to standard error."""
-    spec = json.loads(text)
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+def main(spec: dict[str, Any], channel: TextIO) -> None:
+    """Trains so many members at each "go", and tells their accuracies at the end."""
     watch = Stopwatch(channel, [1] * len(spec["counts"]))
-    try:
-        whole = TASKS[spec["task"]]
-        task, name = whole.shortened() if spec["quick"] else whole, spec["contestant"]
-        train = importlib.import_module(CONTESTANTS[name].module).contestant(task, name, Path(spec["folder"]))
-        watch.ready()
-        told = []
-        for count in spec["counts"]:
-            members, places = task.members(count), sample(count)
-            if CONTESTANTS[name].one_at_a_time:
-                accuracies = train([members[place] for place in places])
-            else:
-                every = train(members)
-                accuracies = [every[place] for place in places]
-            told.append(sum(accuracies) / len(accuracies))
-            watch.lap()
-        watch.send("end", accuracies=told)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)  # at once: threads and destructors that are left would only keep the others waiting
+    whole = TASKS[spec["task"]]
+    task, name = whole.shortened() if spec["quick"] else whole, spec["contestant"]
+    train = importlib.import_module(CONTESTANTS[name].module).contestant(task, name, Path(spec["folder"]))
+    watch.ready()
+    told = []
+    for count in spec["counts"]:
+        members, places = task.members(count), sample(count)
+        if CONTESTANTS[name].one_at_a_time:
+            accuracies = train([members[place] for place in places])
+        else:
+            every = train(members)
+            accuracies = [every[place] for place in places]
+        told.append(sum(accuracies) / len(accuracies))
+        watch.lap()
+    watch.send("end", accuracies=told)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    work(main)

@@ -1,4 +1,4 @@
-"""Records the grid that `tuning.replay` plays back: an MLP on digits, every cell trained to the end (about 10 minutes).
+"""Records the grid that `tuning.replay` plays back: an MLP on digits, every cell trained to the end (about 5 minutes).
 
 Interrupted, it goes on where it was: the search's folder stands beside the output, and goes at the end.
 """
@@ -37,7 +37,7 @@ RECIPE = zoo.Recipe(optimizer="adam", batch_size=32, epochs=27, seed=0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line: 0, or 130 when interrupted."""
+    """Runs the command line: 0, 1 after an error, 2 for wrong usage, 130 when interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=_OUTPUT, metavar="FILE", help=f"({_OUTPUT})")
     parser.add_argument("--max-seconds", type=float, default=math.inf, metavar="S", help="pause after so long")
@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; call again to go on", file=sys.stderr)
         return 130
+    except (ZooError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, zoo.UsageError) else 1
 
 
 def _record(output: Path, max_seconds: float) -> int:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import commandline
 import machine
 import scale_document
 import scale_report
 import scale_search
-import training
-from children import Child, ChildError
+from child import Child, ChildError, Outcome
 
 SECTIONS = (*scale_search.METHODS, "folder", "report")
 _OUTPUT = Path(__file__).with_name("results") / "scale.md"
@@ -25,20 +25,14 @@ _PACKAGES = ("tensorflow", "keras", "keras-tuner", "optuna", "pandas", "pillow",
 
 
 @dataclasses.dataclass
-class Found:
+class Found(Outcome):
     """What one section has measured.
 
     Attributes:
         answers: what the worker said, by a name of this file's own.
-        others: share of the machine's cores that other programs took, one value a measurement.
-        problem: why there are no numbers, or some are missing.
-        failed: whether that is an error.
     """
 
     answers: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    others: list[float] = dataclasses.field(default_factory=list)
-    problem: str | None = None
-    failed: bool = False
 
     def ask(self, name: str, **job: Any) -> None:
         """Measures in a process of its own; nothing once one has failed."""
@@ -50,14 +44,14 @@ class Found:
             with Child(job, _WORKER) as child:
                 self.answers[name] = child.answer()
         except ChildError as error:
-            self.problem, self.failed = f"failed: {error}", True
+            self.fail(error)
         self.others += others.share(machine.worked_seconds() - worked)
-        training.say(f"{name}: {self.problem or f'{time.monotonic() - started:.1f} s'}")
+        commandline.say(f"{name}: {self.problem or f'{time.monotonic() - started:.1f} s'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line: 0, 1 when a measurement failed, 2 for wrong usage, 130 when interrupted."""
-    return training.run(argv, training.parser(__doc__, SECTIONS, _OUTPUT), SECTIONS, _OUTPUT, _measure)
+    return commandline.run(argv, commandline.parser(__doc__, SECTIONS, _OUTPUT), SECTIONS, _OUTPUT, _measure)
 
 
 def _measure(args: argparse.Namespace, wanted: Sequence[str], command: Sequence[str]) -> tuple[str, bool]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from document import target_table
+from frame import opening, target_table
 from scale_search import METHODS, sizes
-from table import markdown, number, percent, ratio, times
+from table import markdown, number, ratio, times
 from targets import Target
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ PAGES = {
     False: {"rows": 10_000, "brushed": 1000, "images": 2000},
     True: {"rows": 40, "brushed": 20, "images": 40},
 }
-_NOISE = 0.05  # share of the cores that other programs may take before the document warns
+_QUICK = "a few trials and images, which only show that it works. The numbers mean nothing."
 _SEARCHES = {"exhausted": "random, all of the cells", "bayesian": "bayesian (TPE)", "gp": "gp (Gaussian process)"}
 # method -> milliseconds until the next trial and until a resumed search starts one; `None` is reported: asking again asks the model again
 _LIMITS: dict[str, tuple[float | None, float | None]] = {"bayesian": (20, None), "gp": (None, None)}
@@ -51,18 +51,9 @@ def write(
         quick: whether the small sizes were used.
         minutes: how long it took.
     """
-    parts = ["# Many trials, many images, long pages"]
     shares = [share for rounds in found.values() for one in rounds for share in one.others]
-    if quick:
-        parts.append(
-            "**A quick run: a few trials and images, which only show that it works. The numbers mean nothing.**"
-        )
-    elif shares and (share := sum(shares) / len(shares)) > _NOISE:
-        parts.append(
-            f"**Other programs took {percent(share)} of the cores meanwhile: measure again on a quiet machine.**"
-        )
-    parts.append(markdown(("machine", ""), [*machine, ("minutes", f"{minutes:.1f}")], words=2))
-    parts.append(_INTRODUCTION.rstrip())
+    title = "Many trials, many images, long pages"
+    parts = opening(title, machine, shares, _INTRODUCTION, quick=_QUICK if quick else None, minutes=minutes)
     parts += _searches(found)
     if "folder" in found:
         parts += _folders(found["folder"])
@@ -89,13 +80,13 @@ def targets(found: Mapping[str, Sequence[Found]], *, quick: bool) -> list[Target
         for what, title in (("load", "looking through"), ("first", "first pass"), ("later", "later passes")):
             value = _images_ratio(found.get("folder", ()), how, what)
             rows.append(Target(f"{many} images {how}: {title}, an image against one of {few}", 1.25, value))
-    for name, (title, limit) in _PAGES.items():
+    for name, (title, limit) in _TIMES.items():
         value = _of(found.get("report", ()), "report", name)
         rows.append(Target(title.format(**PAGES[quick]), limit, value, unit="ms"))
     return rows
 
 
-_PAGES: dict[str, tuple[str, float | None]] = {
+_TIMES: dict[str, tuple[str, float | None]] = {
     "write_images": ("a page with {images:,} images is written", 10_000),
     "write_search": ("a page with {rows:,} trials is written", None),
     "open": ("a page with {rows:,} trials is opened", None),
@@ -159,7 +150,7 @@ def _folders(rounds: Sequence[Found]) -> list[str]:
 
 
 def _pages(rounds: Sequence[Found], quick: bool) -> list[str]:
-    rows = [(title.format(**PAGES[quick]), number(_of(rounds, "report", name))) for name, (title, _) in _PAGES.items()]
+    rows = [(title.format(**PAGES[quick]), number(_of(rounds, "report", name))) for name, (title, _) in _TIMES.items()]
     size = _of(rounds, "report", "megabytes")
     problem = [one.problem for one in rounds if one.problem]
     text = f"The page with {PAGES[quick]['rows']:,} trials has {number(size)} MB."

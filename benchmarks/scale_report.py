@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import child
 import numpy as np
 import scale_search
 
@@ -23,9 +23,7 @@ _FADED = "() => document.querySelectorAll('.plot-faded').length > 0"
 
 def missing() -> str | None:
     """Why no browser can be driven, or `None`."""
-    if importlib.util.find_spec("playwright") is None:
-        return "playwright is not installed"
-    return None if _browser() else "no Chromium on this machine"
+    return child.missing("playwright") or (None if _browser() else "no Chromium on this machine")
 
 
 def measure(folder: Path, *, rows: int, brushed: int, images: int) -> dict[str, Any]:

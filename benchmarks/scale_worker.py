@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import scale_folder
 import scale_report
 import scale_search
-from stopwatch import memory
+from stopwatch import memory, work
 
 
-def main(text: str) -> None:
-    """Measures, and answers in one line on what was standard output; what libraries print goes to standard error."""
-    job = json.loads(text)
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    try:
-        answer = {**_measure(job.pop("what"), Path(job.pop("folder")), job), "peak": memory()["peak"]}
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
+def main(job: dict[str, Any], channel: TextIO) -> None:
+    """Measures, and answers in one line."""
+    answer = {**_measure(job.pop("what"), Path(job.pop("folder")), job), "peak": memory()["peak"]}
     print(json.dumps(answer), file=channel, flush=True)
-    os._exit(0)
 
 
 def _measure(what: str, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
@@ -39,4 +28,4 @@ def _measure(what: str, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    work(main)

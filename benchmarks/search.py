@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import commandline
 import machine
 import search_document
-import training
 from search_race import race
 from search_targets import Measurements
 from search_tasks import CONTESTANTS, SECTIONS, TASKS
@@ -21,9 +21,9 @@ _PACKAGES = ("tensorflow", "keras", "keras-tuner", "optuna", "ray", "numpy")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line: 0, 1 when a contestant failed, 2 for wrong usage, 130 when interrupted."""
-    parser = training.parser(__doc__, SECTIONS, _OUTPUT)
+    parser = commandline.parser(__doc__, SECTIONS, _OUTPUT)
     parser.add_argument("--engines", nargs="+", choices=tuple(CONTESTANTS), default=tuple(CONTESTANTS), help="(all)")
-    return training.run(argv, parser, SECTIONS, _OUTPUT, _measure)
+    return commandline.run(argv, parser, SECTIONS, _OUTPUT, _measure)
 
 
 def _measure(args: argparse.Namespace, wanted: Sequence[str], command: Sequence[str]) -> tuple[str, bool]:
@@ -33,7 +33,7 @@ def _measure(args: argparse.Namespace, wanted: Sequence[str], command: Sequence[
     for name, task in TASKS.items():
         if task.section in wanted:
             found.races[name] = race(
-                name, rounds=args.repeats, quick=args.quick, engines=args.engines, say=training.say
+                name, rounds=args.repeats, quick=args.quick, engines=args.engines, say=commandline.say
             )
     minutes = (time.monotonic() - started) / 60
     return search_document.write(described, found, quick=args.quick, minutes=minutes), found.failed

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from document import target_table
+from frame import opening, target_table
 from search_race import Result
 from search_targets import OURS, Measurements, growth, targets
 from search_tasks import TASKS, Task
 from table import NOTHING, markdown, number, percent, ratio, spread, times
 
-_NOISE = 0.05  # share of the cores that other programs may take before the document warns
+_QUICK = "tiny searches on scikit-learn's digits, which only show that the benchmark works."
 _HEADER = (
     "contestant",
     "precision",
@@ -60,17 +60,9 @@ def write(machine: Sequence[tuple[str, str]], found: Measurements, *, quick: boo
         quick: whether the searches were shortened.
         minutes: how long it took.
     """
-    parts = ["# Search speed beside its peers"]
-    if quick:
-        parts.append(
-            "**A quick run: tiny searches on scikit-learn's digits, which only show that the benchmark works.**"
-        )
-    elif (share := _others(found.races.values())) and share > _NOISE:
-        parts.append(
-            f"**Other programs took {percent(share)} of the cores meanwhile: measure again on a quiet machine.**"
-        )
-    parts.append(markdown(("machine", ""), [*machine, ("minutes", f"{minutes:.1f}")], words=2))
-    parts.append(_INTRODUCTION.rstrip())
+    shares = [share for results in found.races.values() for result in results for share in result.others]
+    title = "Search speed beside its peers"
+    parts = opening(title, machine, shares, _INTRODUCTION, quick=_QUICK if quick else None, minutes=minutes)
     for name, results in found.races.items():
         task = TASKS[name].shortened() if quick else TASKS[name]
         parts += _memory(task, results) if name == "memory" else _race(name, task, found)
@@ -105,8 +97,9 @@ def _race(name: str, task: Task, found: Measurements) -> list[str]:
             )
         )
     text = f"{task.trials} trials, {task.budget} epochs together.{_HYPERBAND if name == 'hyperband' else ''}"
-    if (share := _others([results])) is not None:
-        text += f" Other programs took {percent(share)} of the cores meanwhile."
+    shares = [share for result in results for share in result.others]
+    if shares:
+        text += f" Other programs took {percent(sum(shares) / len(shares))} of the cores meanwhile."
     return [f"## {task.title}", text, markdown(_HEADER, rows), *_best_cells(task, results)]
 
 
@@ -171,12 +164,6 @@ def _spaces(found: Measurements, quick: bool) -> list[str]:
             rows.append((name, f"combination {index}", values))
         rows.append((name, "fixed", f"{task.optimizer}, batch {task.batch_size}, {task.data}, {task.epochs} epochs"))
     return ["## Spaces", markdown(("search", "hyper-parameter", "values"), rows, words=3)]
-
-
-def _others(races: Iterable[Sequence[Result]]) -> float | None:
-    """Average share of the cores that other programs took, or `None`."""
-    shares = [share for results in races for result in results for share in result.others]
-    return sum(shares) / len(shares) if shares else None
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import zoo.startup
@@ -71,6 +72,21 @@ def network(
     optimizer = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[task.optimizer](options["learning_rate"])
     model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def fit(
+    model: keras.Model, task: Task, arrays: Arrays, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> keras.callbacks.History:
+    """Trains a trial's network as the task says, with a validation after each epoch."""
+    return model.fit(
+        arrays.x,
+        arrays.y,
+        batch_size=task.batch_size,
+        epochs=task.epochs,
+        validation_data=arrays.validation,
+        callbacks=list(callbacks),
+        verbose=0,
+    )
 
 
 def _flat(x: keras.KerasTensor, options: dict[str, Any]) -> keras.KerasTensor:

@@ -8,7 +8,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 import optuna
-from search_networks import Arrays, Tally, load, network
+from search_networks import Arrays, Tally, fit, load, network
 from search_tasks import Found, Job, Trial
 
 __all__ = ["load", "search"]
@@ -44,15 +44,7 @@ def search(job: Job, arrays: Arrays) -> Found:
         callbacks: list[keras.callbacks.Callback] = [Tally()]
         if is_hyperband:
             callbacks.append(_Pruning(trial, task.budget))
-        history = model.fit(
-            arrays.x,
-            arrays.y,
-            batch_size=task.batch_size,
-            epochs=task.epochs,
-            validation_data=arrays.validation,
-            callbacks=callbacks,
-            verbose=0,
-        )
+        history = fit(model, task, arrays, callbacks)
         if len(history.epoch) < task.epochs:
             raise optuna.TrialPruned
         return float(history.history["val_accuracy"][-1])

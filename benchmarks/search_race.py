@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import machine
-import samples
-from children import Child, ChildError
+from child import Child, ChildError, Outcome, missing
 from search_tasks import CONTESTANTS, TASKS, Entry, Found, Task, Trial
 
 _WORKER = Path(__file__).with_name("search_worker.py")
 
 
 @dataclasses.dataclass
-class Result:
+class Result(Outcome):
     """What became of a contestant.
 
     Attributes:
@@ -26,18 +24,12 @@ class Result:
         seconds: of the whole search, one value a repeat.
         found: what each repeat left.
         resident: resident memory of the searching process in MB at the end of each repeat, its workers not counted.
-        others: share of the machine's cores that other programs took, one value a repeat.
-        problem: why there are no numbers: not installed, data that are missing, or the last words of a process that failed.
-        failed: whether that is an error.
     """
 
     entry: Entry
     seconds: list[float] = dataclasses.field(default_factory=list)
     found: list[Found] = dataclasses.field(default_factory=list)
     resident: list[float] = dataclasses.field(default_factory=list)
-    others: list[float] = dataclasses.field(default_factory=list)
-    problem: str | None = None
-    failed: bool = False
 
     @property
     def median(self) -> float | None:
@@ -87,7 +79,11 @@ def race(name: str, *, rounds: int, quick: bool, engines: Sequence[str], say: Ca
         say: takes lines of progress.
     """
     task = TASKS[name].shortened() if quick else TASKS[name]
-    results = [Result(entry, problem=missing(task, entry)) for entry in task.entries if entry.contestant in engines]
+    results = [
+        Result(entry, problem=missing(*CONTESTANTS[entry.contestant].needs, data=task.data))
+        for entry in task.entries
+        if entry.contestant in engines
+    ]
     for number in range(rounds):
         for result in results if number % 2 == 0 else reversed(results):
             if result.problem:
@@ -96,7 +92,7 @@ def race(name: str, *, rounds: int, quick: bool, engines: Sequence[str], say: Ca
                 _turn(name, task, result, seed=number, quick=quick)
                 say(f"{name}: round {number + 1}/{rounds} {result.seconds[-1]:9.3f} s  {label(result.entry)}")
             except ChildError as error:
-                result.problem, result.failed = f"failed: {error}", True
+                result.fail(error)
                 say(f"{name}: {label(result.entry)} {result.problem}")
     return results
 
@@ -104,16 +100,6 @@ def race(name: str, *, rounds: int, quick: bool, engines: Sequence[str], say: Ca
 def label(entry: Entry) -> str:
     """A contestant's name in a line of progress."""
     return f"{entry.title}, {entry.precision}"
-
-
-def missing(task: Task, entry: Entry) -> str | None:
-    """Why a contestant cannot take part, or `None`."""
-    for package in CONTESTANTS[entry.contestant].needs:
-        if importlib.util.find_spec(package) is None:
-            return f"{package} is not installed"
-    if task.data == "mnist" and not samples.is_prepared("mnist"):
-        return "skipped: TFDS has no MNIST prepared (TFDS_DATA_DIR)"
-    return None
 
 
 def check(task: Task, entry: Entry, found: Found) -> None:

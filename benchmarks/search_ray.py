@@ -18,6 +18,8 @@ from ray.tune.schedulers import ASHAScheduler
 from search_networks import Arrays, load
 from search_tasks import Found, Job, Trial
 
+from zoo.cores import num_cores
+
 __all__ = ["close", "load", "search"]
 
 _MOST_LETTERS = 36  # of 107 that Linux grants a socket; the rest is Ray's
@@ -44,7 +46,7 @@ def search(job: Job, arrays: Arrays) -> Found:
     is_hyperband = task.method == "hyperband"
     np.random.seed(job.seed)  # Ray samples by it
     at_once = job.entry.at_once
-    cores = len(os.sched_getaffinity(0))
+    cores = num_cores()
     ray.init(
         num_cpus=max(cores, at_once),
         include_dashboard=False,
@@ -102,7 +104,7 @@ def _session_folder(job: Job) -> str:
 def _train(config: dict[str, Any], job: Job, arrays: Arrays) -> None:
     """One trial, in a worker of Ray's."""
     import keras
-    from search_networks import network
+    from search_networks import fit, network
 
     task = job.task
 
@@ -112,15 +114,7 @@ def _train(config: dict[str, Any], job: Job, arrays: Arrays) -> None:
 
     keras.backend.clear_session()
     model = network(task, arrays.x.shape[1:], int(arrays.y.max()) + 1, job.dtype, config)
-    history = model.fit(
-        arrays.x,
-        arrays.y,
-        batch_size=task.batch_size,
-        epochs=task.epochs,
-        validation_data=arrays.validation,
-        callbacks=[Report()] if task.method == "hyperband" else [],
-        verbose=0,
-    )
+    history = fit(model, task, arrays, [Report()] if task.method == "hyperband" else [])
     if task.method != "hyperband":
         tune.report({"val_accuracy": history.history["val_accuracy"][-1], "epochs": len(history.epoch)})
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from children import Child, Result, Runner, label, race
+from child import missing
 from course import Course, Prepared
 from tasks import TASKS, Entry
+from training_race import Result, Runner, label, race, start
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FEW = 600  # images of the process whose memory is subtracted
@@ -80,7 +80,7 @@ def prepare(course: Course, kinds: set[str], folder: Path) -> None:
     for kind in sorted(kinds):
         images = max(course.images(task) for task in TASKS.values() if task.data == kind)
         path = folder / f"{kind}.npz"
-        with Child({"prepare": {"name": kind, "images": images, "path": str(path)}}) as child:
+        with start({"prepare": {"name": kind, "images": images, "path": str(path)}}) as child:
             answer = child.answer()
         course.data[kind] = Prepared(path, answer["source"], answer["is_real"])
         course.say(f"data: {kind}-shaped, {answer['source']}")
@@ -88,7 +88,7 @@ def prepare(course: Course, kinds: set[str], folder: Path) -> None:
 
 def time_commands(course: Course) -> list[Timing]:
     """Seconds of the commands that a user waits for, round robin; a first run of each fills the disk's cache."""
-    timings = [Timing(what, problem=_not_installed(package)) for what, _, package in _COMMANDS]
+    timings = [Timing(what, problem=missing(package)) for what, _, package in _COMMANDS]
     for number in range(course.rounds + 1):
         for timing, (what, arguments, _) in zip(timings, _COMMANDS, strict=True):
             if timing.problem:
@@ -108,7 +108,10 @@ def time_commands(course: Course) -> list[Timing]:
 
 
 def time_first_epochs(course: Course) -> list[Result]:
-    """First and second epochs of the mlp, in fresh processes for each round: `first` and `seconds` are medians' sources."""
+    """First and second epochs of the mlp, in fresh processes for each round.
+
+    `first` is the median over the rounds, `seconds` one value a round.
+    """
     once = dataclasses.replace(course, rounds=1)
     rounds = [race(once, "first epoch", TASKS["first epoch"]) for _ in range(course.rounds)]
     merged = []
@@ -131,7 +134,7 @@ def weigh(course: Course) -> list[Memory]:
             for row in rows:
                 result = Result(row.entry, row.images)
                 row.results.append(result)
-                child = stack.enter_context(Child(course.spec("memory", row.entry, [2], row.images)))
+                child = stack.enter_context(start(course.spec("memory", row.entry, [2], row.images)))
                 runners.append(Runner(result, child, course.say))
             for step in (Runner.build, Runner.turn, Runner.finish):
                 for runner in runners:
@@ -148,7 +151,3 @@ def weigh(course: Course) -> list[Memory]:
 def _median(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
-
-
-def _not_installed(package: str) -> str | None:
-    return None if importlib.util.find_spec(package) else f"{package} is not installed"

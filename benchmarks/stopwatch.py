@@ -1,4 +1,4 @@
-"""What a contestant sees of the race: its job, and the stopwatch that it stops after each epoch."""
+"""What a contestant's process sees of the race: its job, where it answers, and the stopwatch that it stops after each epoch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import queue
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import machine
 import samples
@@ -87,6 +89,24 @@ class Stopwatch:
         for line in sys.stdin:
             self._lines.put(line)
         os._exit(1)  # the race has ended, however it did: nobody is left who could end this process
+
+
+def work(action: Callable[[dict[str, Any], TextIO], None]) -> NoReturn:
+    """Does what a process of `child.Child` is for, and ends it: with exit code 1 after an error, whose traceback it prints.
+
+    Args:
+        action: takes the job, which is the first argument of the command line as JSON, and the channel for answers. That is
+            what was standard output; what libraries print goes to standard error.
+    """
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        action(json.loads(sys.argv[1]), channel)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    channel.flush()
+    os._exit(0)  # at once: threads and destructors that are left would only keep the others waiting
 
 
 def memory(process: int | str = "self") -> dict[str, float | None]:

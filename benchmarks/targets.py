@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from children import Result
 from sections import Memory, Timing
 from table import difference, least, ratio
 from tasks import Entry
+from training_race import Result
 
 
 @dataclasses.dataclass
@@ -26,7 +26,7 @@ class Measurements:
 
     @property
     def failed(self) -> bool:
-        """Whether anything failed. What is not installed or not available has not."""
+        """Whether anything failed. What is not installed has not."""
         results = [result for race in self.races.values() for result in race]
         return any(failed for part in (results, self.startup, self.memory) for failed in (x.failed for x in part))
 

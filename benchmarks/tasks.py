@@ -89,6 +89,13 @@ def _both(*contestants: str) -> tuple[Entry, ...]:
 
 
 _MLP: dict[str, Any] = {"data": "mnist", "model": "mlp", "options": {"units": (512, 512)}}
+_SOFTMAX: dict[str, Any] = {
+    "data": "mnist",
+    "model": "softmax",
+    "images": 60_000,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+}
 _RESNET: dict[str, Any] = {"section": "resnet20", "data": "cifar", "model": "resnet20", "quick_images": 256}
 
 TASKS = {
@@ -107,14 +114,10 @@ TASKS = {
     "softmax": Task(
         section="softmax",
         title="softmax: one linear layer on 28x28 images, batch 128, SGD",
-        data="mnist",
-        model="softmax",
-        images=60_000,
         quick_images=1280,
-        optimizer="sgd",
-        learning_rate=0.1,
         epochs_per_turn=3,
         entries=(*_both("ours"), Entry("stock"), Entry("tutorial"), *_both("pytorch"), Entry("sklearn")),
+        **_SOFTMAX,
     ),
     "mlp": Task(
         section="mlp",
@@ -171,14 +174,10 @@ TASKS = {
     "memory": Task(
         section="memory",
         title="memory: softmax, two epochs in a fresh process",
-        data="mnist",
-        model="softmax",
-        images=60_000,
         quick_images=6000,
-        optimizer="sgd",
-        learning_rate=0.1,
         kind="memory",
         entries=(Entry("ours"), Entry("stock")),
+        **_SOFTMAX,
     ),
 }
 

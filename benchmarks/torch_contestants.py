@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from machine import num_cores
 from samples import CLASSES
 from stopwatch import Job, Stopwatch
 from tasks import Task
 from torch import nn
 from torch.nn import functional
+
+from zoo.cores import num_cores
 
 Losses = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 

@@ -8,15 +8,19 @@ from collections.abc import Sequence
 
 import arguments
 import command
+import folders
 import report
 
 import zoo
+from zoo.errors import visible
 from zoo.tables import write_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = arguments.Parser(description=__doc__)
+    parser = arguments.Parser(
+        description=__doc__, epilog="example: python scripts/evaluate.py runs/digits-cnn --robustness"
+    )
     parser.add_argument("run", type=arguments.path, metavar="RUN_DIR", help="a folder that train.py wrote")
     parser.add_argument(
         "--robustness", action="store_true", help="also measure accuracy under noise, blur, crops, rotation, brightness"
@@ -27,16 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
-    run, data = command.load_run_and_data(args.run)
-    if command.is_changed(run, data):
-        print("note: the data have changed since the training; test images may have been trained on", file=sys.stderr)
+    run, data = folders.load_run_and_data(args.run)
     report_run(run, data, robustness=args.robustness)
 
 
 def report_run(run: zoo.TrainingRun, data: zoo.DataSplits, *, robustness: bool = False) -> None:
     """Measures a run on the test split, prints it, and writes the predictions and the report into its folder."""
-    if data.test is None or run.output_dir is None:
-        raise zoo.UsageError("there is no test split to measure on")
+    assert run.output_dir is not None
+    if data.test is None:
+        raise zoo.UsageError(f"{folders.name_of(data)} has no test split to measure on; the run is in {run.output_dir}")
     score = zoo.evaluate(run.model, data.test)
     low, high = score.accuracy_interval
     print(
@@ -49,8 +52,8 @@ def report_run(run: zoo.TrainingRun, data: zoo.DataSplits, *, robustness: bool =
             print(f"{corruption}: accuracy {rows['accuracy'].min():.4f} at worst")
         write_table(run.output_dir / report.ROBUSTNESS, found.table)
     page = report.write_run_report(report.read_results(run, data, score), run.output_dir / "report.html")
-    print(f"predictions {command.visible(predictions)}")
-    print(f"report {command.visible(page)}")
+    print(f"predictions {visible(predictions)}")
+    print(f"report {visible(page)}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import arguments
 import command
+import folders
 
 import zoo
+from zoo.errors import visible
 from zoo.exporting.formats import FORMATS, checked_formats, installed_formats
 
 
@@ -35,9 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def export(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
     formats = installed_formats() if args.formats == ["all"] else checked_formats(args.formats)
-    run, data = command.load_run_and_data(args.run)
-    if command.is_changed(run, data):
-        print("note: the data have changed since the training; test images may have been trained on", file=sys.stderr)
+    run, data = folders.load_run_and_data(args.run)
     output = args.output or args.run / "export"
     split_name = "test" if data.test else "training"
     certificate = zoo.export(
@@ -63,8 +63,8 @@ def export(args: argparse.Namespace) -> None:
         f"{split_name} accuracy {certificate.metrics['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}); "
         f"the Keras model takes {certificate.model['latency_ms']:.3g} ms an input"
     )
-    print(f"export {command.visible(output)}")
-    print(f"certificate {command.visible(output / 'certificate.json')}")
+    print(f"export {visible(output)}")
+    print(f"certificate {visible(output / 'certificate.json')}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import arguments
 import command
+import folders
 
 import zoo
 from zoo.errors import unknown_name, visible
@@ -135,7 +136,7 @@ def _answers(
 
 def _print_table(answers: Iterator[_Answer], top: int) -> None:
     for file, best in answers:
-        print(f"{visible(str(file))}  " + "  ".join(f"{name} {score:.3f}" for name, score in best))
+        print(f"{visible(file)}  " + "  ".join(f"{name} {score:.3f}" for name, score in best))
 
 
 def _print_csv(answers: Iterator[_Answer], top: int) -> None:
@@ -143,7 +144,7 @@ def _print_csv(answers: Iterator[_Answer], top: int) -> None:
     writer.writerow(["file", *(f"{kind}{k}" for k in range(1, top + 1) for kind in ("class", "probability"))])
     for file, best in answers:
         scores = [cell for name, score in best for cell in (_csv_text(name), f"{score:.6f}")]
-        writer.writerow([_csv_text(visible(str(file))), *scores])
+        writer.writerow([_csv_text(visible(file)), *scores])
 
 
 def _print_json(answers: Iterator[_Answer], top: int) -> None:
@@ -195,7 +196,7 @@ def _published(name: str, weights: str | None) -> _Classifier:
 
 def _exported(directory: Path, format_name: str | None) -> _Classifier:
     try:
-        predictor = zoo.load_exported(command.export_directory(directory), format=format_name)
+        predictor = zoo.load_exported(folders.export_directory(directory), format=format_name)
     except zoo.UsageError as error:
         if "holds no export" in str(error):
             raise zoo.UsageError(f"{error}, or name a network with --model") from None

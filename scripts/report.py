@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import arguments
 import command
+import folders
 
 import zoo
-from zoo.errors import UsageError
+from zoo.errors import UsageError, visible
 from zoo.storage import read_json
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="the page (DIR/report.html; of several runs comparison.html beside them)",
     )
+    command.add_device_option(parser)
     return command.run(parser, report, argv)
 
 
@@ -71,16 +73,16 @@ def report(args: argparse.Namespace) -> None:
     if len(searches) > 1 or (searches and len(runs) > 1):
         raise UsageError("a page shows one run, one search, one of each, or several runs; give fewer folders")
     if len(runs) > 1:
-        print(f"report {command.visible(_several(runs, args.output))}")
+        print(f"report {visible(_several(runs, args.output))}")
         return
     search = _load_search(searches[0]) if searches else None
     if not runs:
         assert search is not None
         output = args.output or searches[0] / "report.html"
-        print(f"report {command.visible(zoo.write_report(output, search=search, plots=output.parent / PLOTS))}")
+        print(f"report {visible(zoo.write_report(output, search=search, plots=output.parent / PLOTS))}")
         return
     page = write_run_report(read_folder(runs[0]), args.output or runs[0] / "report.html", search)
-    print(f"report {command.visible(page)}")
+    print(f"report {visible(page)}")
 
 
 def write_run_report(folder: RunFolder, output: Path, search: SearchResult | None = None) -> Path:
@@ -101,12 +103,12 @@ def read_folder(directory: Path) -> RunFolder:
     """A finished run folder with its data, and its model tested on them; else with the predictions that lie there."""
     run = zoo.load_run(directory)
     try:
-        data = command.data_of(run, directory)
-        if command.is_changed(run, data):
+        data = folders.data_of(run, directory)
+        if folders.is_changed(run, data):
             raise zoo.ZooError("they have changed since the training, so that test images may have been trained on")
     except (zoo.ZooError, OSError) as error:
         note = f"note: {directory.name} is shown without its data: {error}"
-        print(command.visible(note), file=sys.stderr)
+        print(visible(note), file=sys.stderr)
         return read_results(run, None, _read_predictions(directory / PREDICTIONS))
     return read_results(run, data, zoo.evaluate(run.model, data.test) if data.test else None)
 
@@ -130,14 +132,14 @@ def _several(directories: list[Path], output: Path | None) -> Path:
     above = Path(os.path.commonpath([directory.resolve() for directory in directories]))
     if len(set(names)) < len(names):  # told by what differs in their paths
         names = [os.path.relpath(directory, above) for directory in directories]
-    folders = {name: _without_examples(read_folder(d)) for name, d in zip(names, directories, strict=True)}
+    read = {name: _without_examples(read_folder(d)) for name, d in zip(names, directories, strict=True)}
     here = Path.cwd()
     output = output or (above.relative_to(here) if above.is_relative_to(here) else above) / "comparison.html"
     return zoo.write_comparison_report(
         output,
-        {name: folder.run for name, folder in folders.items()},
-        {name: folder.evaluation for name, folder in folders.items() if folder.evaluation is not None},
-        robustness={name: f.robustness for name, f in folders.items() if f.robustness is not None},
+        {name: folder.run for name, folder in read.items()},
+        {name: folder.evaluation for name, folder in read.items() if folder.evaluation is not None},
+        robustness={name: f.robustness for name, f in read.items() if f.robustness is not None},
         plots=output.parent / f"{output.stem}-plots",
     )
 

@@ -16,7 +16,7 @@ import arguments
 import command
 from studies.options import StudyOptions
 
-from zoo.errors import UsageError, ZooError, check_seed, unknown_name
+from zoo.errors import UsageError, ZooError, check_seed, unknown_name, visible
 from zoo.storage import read_json
 
 _FOLDER = Path(__file__).parent / "studies"
@@ -53,16 +53,23 @@ STUDIES = (  # in the order of a course
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = arguments.Parser(description=__doc__)
+    parser = arguments.Parser(
+        description=__doc__,
+        epilog="example: python scripts/study.py run weight_decay, or with --all the whole course; run --help shows more",
+    )
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="names and questions")
+    actions.add_parser(
+        "list",
+        help="names and questions",
+        description="Lists the studies in the order of a course, each with its question.",
+    )
     runs = actions.add_parser("run", help="run studies", description="Runs studies, and lists all of them on one page.")
     runs.add_argument("names", nargs="*", metavar="NAME", help="studies to run")
     runs.add_argument(
         "--all", action="store_true", help="run every study that has not been run by the same command and code"
     )
     runs.add_argument("--fast", action="store_true", help="a cut of a few seconds, for tests")
-    runs.add_argument("--seed", type=int, default=0, help="decides everything that is random (0)")
+    runs.add_argument("--seed", type=int, default=0, metavar="N", help="decides everything that is random (0)")
     runs.add_argument("--dataset", metavar="NAME", help="another data set, where the study allows one")
     runs.add_argument("--data", type=arguments.path, metavar="FILE", help="a file or folder, where the study takes one")
     runs.add_argument(
@@ -70,16 +77,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     runs.add_argument("--backbone", metavar="NAME", help="another backbone, where the study takes one")
     runs.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings, where the study has some"
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="other settings, where the study has some"
     )
     command.add_device_option(runs)
-    document = actions.add_parser("document", help="write the results as Markdown, one picture a study")
+    document = actions.add_parser(
+        "document",
+        help="write the results as Markdown, one picture a study",
+        description="Writes the results that are in the folder of the pages as one Markdown page, with one picture a study.",
+    )
     document.add_argument(
-        "--to", type=arguments.path, default=Path("docs/studies.md"), metavar="FILE", help="(docs/studies.md)"
+        "--to", type=arguments.path, default=Path("docs/studies.md"), metavar="FILE", help="the page (docs/studies.md)"
     )
     for action in (runs, document):
         action.add_argument(
-            "--output", type=arguments.path, default=Path("runs/studies"), metavar="DIR", help="(runs/studies)"
+            "--output",
+            type=arguments.path,
+            default=Path("runs/studies"),
+            metavar="DIR",
+            help="folder of the pages (runs/studies)",
+        )
+        action.add_argument(  # here too; what is not given leaves that of the whole command as it is
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
         )
     given = sys.argv[1:] if argv is None else argv
     return command.run(parser, study, argv, resumable="--all" in given)
@@ -96,7 +114,7 @@ def study(args: argparse.Namespace) -> None:
         from zoo.reporting.studies import write_document
 
         sources = {name: _source(name) for name in STUDIES}
-        print(f"wrote {write_document(args.to, args.output, STUDIES, sources=sources)}")
+        print(f"wrote {visible(write_document(args.to, args.output, STUDIES, sources=sources))}")
     else:
         _run(args)
 
@@ -113,7 +131,7 @@ def _run(args: argparse.Namespace) -> None:
     for place, name in enumerate(names, start=1):
         print(f"{f'[{place}/{len(names)}] ' if len(names) > 1 else ''}{name}: {question(name)}", flush=True)
         if args.all and _is_done(name, options):
-            print(f"  done already: {options.folder(name) / 'index.html'}")
+            print(f"  done already: {visible(options.folder(name) / 'index.html')}")
             continue
         try:
             _run_one(name, options)
@@ -122,9 +140,9 @@ def _run(args: argparse.Namespace) -> None:
                 raise
             failed.append(name)
             kind = "" if isinstance(error, ZooError | OSError) else f"{type(error).__name__}: "
-            print(f"  failed: {kind}{command.visible(error)}", file=sys.stderr, flush=True)
+            print(f"  failed: {kind}{visible(error)}", file=sys.stderr, flush=True)
         write_index(args.output, STUDIES)
-    print(f"index {args.output / 'index.html'}")
+    print(f"index {visible(args.output / 'index.html')}")
     if failed:
         raise ZooError(
             f"{len(failed)} of {len(names)} failed: {', '.join(failed)}; run one by itself with --debug to see why"
@@ -132,7 +150,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _options(args: argparse.Namespace) -> StudyOptions:
-    settings = {name: command.literal(value) for name, value in command.assignments(args.set, "--set").items()}
+    settings = {name: arguments.literal(value) for name, value in arguments.assignments(args.set, "--set").items()}
     return StudyOptions(
         args.fast, args.seed, args.dataset, args.data, args.weights, args.backbone, settings, args.output
     )
@@ -171,7 +189,7 @@ def _run_one(name: str, options: StudyOptions) -> None:
     page = report.write(options.folder(name))
     for line in report.summary_lines():
         print(f"  {line}")
-    print(f"  page {page}", flush=True)
+    print(f"  page {visible(page)}", flush=True)
 
 
 def _is_done(name: str, options: StudyOptions) -> bool:

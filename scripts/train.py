@@ -14,9 +14,11 @@ from typing import Any
 
 import arguments
 import command
+import folders
 from evaluate import report_run
 
 import zoo
+from zoo.errors import visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         epilog="example: python scripts/train.py --model cnn --dataset digits --set dropout=0.3 --epochs 20",
     )
-    command.add_model_options(parser)
-    command.add_data_options(parser)
-    command.add_recipe_options(parser)
+    arguments.add_model_options(parser)
+    arguments.add_data_options(parser)
+    arguments.add_recipe_options(parser)
     parser.add_argument(
         "--phase",
         action="append",
@@ -48,22 +50,22 @@ def train(args: argparse.Namespace) -> None:
         name, options, recipes, data = _from_search(args)
         recipes = _recipes(args, recipes)
     else:
-        command.check_model(args)
+        arguments.check_model(args)
         name, options, recipes = args.model, {}, _recipes(args, (zoo.Recipe(),))
-        data = command.load_data(args)
-    options |= command.model_options(args)
+        data = arguments.load_data(args)
+    options |= arguments.model_options(args)
     from zoo.training.trainer import run_config
 
     model = zoo.build(name, data.input_shape, data.num_classes, seed=recipes[0].seed, **options)
-    dataset = command.name_of(data)
+    dataset = folders.name_of(data)
     output = Path(
         args.output
-        or command.run_directory(f"runs/{dataset}-{name}", run_config(model, data, recipes, with_content=True))
+        or folders.run_directory(f"runs/{dataset}-{name}", run_config(model, data, recipes, with_content=True))
     )
     begun = "loading" if (output / "result.json").exists() else "continuing" if (output / "state.npz").exists() else ""
     parameters = f"({model.count_params():,} parameters)"
     what = f"{name} {parameters} on {dataset}: {len(data.train):,} examples, {output}"
-    print(f"{begun or 'training'} {command.visible(what)}")
+    print(f"{begun or 'training'} {visible(what)}")
     run = zoo.train(model, data, recipes, output_dir=output)
     if "val_accuracy" in run.metrics:
         print(f"validation accuracy {run.metrics['val_accuracy']:.4f} after {run.metrics['epochs']} epochs")
@@ -74,8 +76,8 @@ def train(args: argparse.Namespace) -> None:
 
 def _recipes(args: argparse.Namespace, bases: Sequence[zoo.Recipe]) -> tuple[zoo.Recipe, ...]:
     """The phases of --phase, else one for each of `bases`; the recipe's options are over them."""
-    recipes = tuple(command.recipe_from(args, base) for base in bases)
-    return tuple(command.phase_from(text, recipes[0], "--phase") for text in args.phase or ()) or recipes
+    recipes = tuple(arguments.recipe_from(args, base) for base in bases)
+    return tuple(arguments.phase_from(text, recipes[0], "--phase") for text in args.phase or ()) or recipes
 
 
 def _from_search(
@@ -101,8 +103,10 @@ def _from_search(
     if result.model_name not in zoo.list_models():
         raise zoo.UsageError(f"{directory} searched a model of your own; only catalog models can be trained from here")
     if "name" not in result.data_config:
-        raise zoo.UsageError(f"{directory} searched on arrays, which a script cannot load again")
-    data = command.load_named(result.data_config, directory)
+        raise zoo.UsageError(
+            f"{directory} searched on arrays, which a script cannot load again; use tuning.load_result(DIR).retrain_best(data=...) in Python"
+        )
+    data = folders.load_named(result.data_config, directory)
     return result.model_name, result.best_options, result.best_recipes, data
 
 

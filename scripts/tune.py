@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import arguments
 import command
+import folders
 
 import tuning
 import zoo
-from tuning.oracles import METHODS
+from tuning.executors import EXECUTORS, check_executor
+from tuning.oracles import METHODS, check_method
+from zoo.errors import visible
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -28,9 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: python scripts/tune.py --model cnn --dataset digits --method grid "
         "--values l2=0,1e-4 learning_rate=0.001,0.003 --epochs 5",
     )
-    command.add_model_options(parser)
-    command.add_data_options(parser)
-    command.add_recipe_options(parser)
+    arguments.add_model_options(parser)
+    arguments.add_data_options(parser)
+    arguments.add_recipe_options(parser)
     group = parser.add_argument_group("search")
     group.add_argument("--method", default="random", metavar="NAME", help=f"{', '.join(METHODS)} (random)")
     group.add_argument(
@@ -40,17 +43,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME=VALUES",
         help="a list a,b,c or a range low:high or low:high:log",
     )
-    group.add_argument("--objective", default="val_accuracy", help="(val_accuracy)")
-    group.add_argument("--max-trials", type=int, metavar="N", help="trials at most")
-    group.add_argument("--max-epochs", type=int, metavar="N", help="epochs of one trial at most")
-    group.add_argument("--max-seconds", type=float, metavar="S", help="no trial starts after this time")
+    group.add_argument("--objective", default="val_accuracy", metavar="METRIC", help="(val_accuracy)")
+    group.add_argument(
+        "--max-trials", type=int, metavar="N", help="trials at most (10, where a method does not end by itself)"
+    )
+    group.add_argument("--yes", action="store_true", help="search a very large grid as a whole without asking")
+    group.add_argument(
+        "--max-epochs",
+        type=int,
+        metavar="N",
+        help="epochs of a trial (those of the recipe; 27 for halving and hyperband)",
+    )
+    group.add_argument(
+        "--max-seconds", type=float, metavar="S", help="no trial starts once the search has taken so many seconds"
+    )
     group.add_argument(
         "--directory",
         type=arguments.path,
         metavar="DIR",
         help="journal, table and best model (runs/DATASET-MODEL-METHOD)",
     )
-    group.add_argument("--yes", action="store_true", help="search a very large grid as a whole without asking")
     group.add_argument(
         "--max-total-epochs", type=int, metavar="N", help="no trial starts after so many epochs together"
     )
@@ -65,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="train the best trials on, e.g. --fine-tune all:5:1e-4 after a search over heads",
     )
     group.add_argument("--fine-tune-top", type=int, default=3, metavar="N", help="how many of them (3)")
-    group.add_argument("--executor", default="inline", metavar="NAME", help="inline, processes or ray (inline)")
+    group.add_argument("--executor", default="inline", metavar="NAME", help=f"{', '.join(EXECUTORS)} (inline)")
     group.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once (1)")
     group.add_argument("--address", metavar="HOST", help="of a Ray cluster; without it one is started here")
     command.add_device_option(parser)
@@ -74,14 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def tune(args: argparse.Namespace) -> None:
     """Acts on parsed options."""
-    command.check_model(args)
-    recipe = command.recipe_from(args)
-    fine_tune = command.phase_from(args.fine_tune, recipe, "--fine-tune") if args.fine_tune is not None else None
-    fixed = {name: [value] for name, value in command.model_options(args).items()}
-    values = {name: parse_values(name, text) for name, text in command.assignments(args.values, "--values").items()}
+    arguments.check_model(args)
+    check_method(args.method)
+    check_executor(args.executor, workers=args.workers, address=args.address)
+    recipe = arguments.recipe_from(args)
+    fine_tune = arguments.phase_from(args.fine_tune, recipe, "--fine-tune") if args.fine_tune is not None else None
+    fixed = {name: [value] for name, value in arguments.model_options(args).items()}
+    values = {name: parse_values(name, text) for name, text in arguments.assignments(args.values, "--values").items()}
     if twice := sorted(set(fixed) & set(values)):
         raise zoo.UsageError(f"{twice[0]} is in --set and in --values; leave it out of one")
-    data = command.load_data(args)
+    data = arguments.load_data(args)
     if fixed:
         from tuning.spaces import default_values
 
@@ -90,7 +104,7 @@ def tune(args: argparse.Namespace) -> None:
         args.max_trials = _agreed_trials(
             args, tuning.space(args.model, data.input_shape, data.num_classes, values=values or None, recipe=recipe)
         )
-    directory = args.directory or Path(f"runs/{command.name_of(data)}-{args.model}-{args.method}")
+    directory = args.directory or Path(f"runs/{folders.name_of(data)}-{args.model}-{args.method}")
     result = tuning.search(
         args.model,
         data,
@@ -113,16 +127,15 @@ def tune(args: argparse.Namespace) -> None:
         directory=directory,
         seed=recipe.seed,
     )
-    result.plot(directory / "search.png")
     tuned = ", fine-tuned" if result.is_fine_tuned else ""
     print(f"best of {len(result.table)} trials{tuned}: {result.objective} {result.best_score:.4f}")
-    print("  " + "  ".join(command.visible(f"{name}={value}") for name, value in result.best_values.items()))
+    print("  " + "  ".join(visible(f"{name}={value}") for name, value in result.best_values.items()))
     for by in (None, "fine_tune") if result.fine_tuned else (None,):
         with contextlib.suppress(zoo.UsageError):  # one run a trial, or fewer than two trials: nothing to compare
             print(textwrap.fill(" ".join(result.compare(by).sentences()), width=120, break_on_hyphens=False))
-    print(command.visible(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}"))
+    print(visible(f"table {directory / 'trials.csv'}, plots {directory / 'plots'}"))
     page = zoo.write_report(directory / "report.html", search=result, plots=directory / "plots")
-    print(f"report {command.visible(page)}")
+    print(f"report {visible(page)}")
 
 
 def _agreed_trials(args: argparse.Namespace, space: keras_tuner.HyperModel) -> int | None:
@@ -151,16 +164,16 @@ def parse_values(name: str, text: str) -> Any:
     """`0,1e-4` is a list; `1e-4:1e-1:log` and `0:0.5` are ranges."""
     if ":" in text:
         low, high, *scale = text.split(":")
-        ends = command.literal(low), command.literal(high)
+        ends = arguments.literal(low), arguments.literal(high)
         if scale not in ([], ["log"]) or not all(isinstance(e, int | float) for e in ends):
             raise zoo.UsageError(
                 f"--values takes {name}=a,b,c or {name}=low:high or {name}=low:high:log. Received: {text!r}"
             )
         return (*ends, *scale)
-    value = command.literal(text)
+    value = arguments.literal(text)
     if isinstance(value, tuple):
         return list(value)
-    return [command.literal(part) for part in text.split(",")] if isinstance(value, str) else [value]
+    return [arguments.literal(part) for part in text.split(",")] if isinstance(value, str) else [value]
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import arguments
 import command
+import folders
 
 import zoo
+from zoo.errors import visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,8 +36,8 @@ def verify(args: argparse.Namespace) -> None:
     from zoo.exporting.verifying import verify
 
     failed = []
-    for result in verify(command.export_directory(args.export), args.formats):
-        print(command.visible(result), flush=True)
+    for result in verify(folders.export_directory(args.export), args.formats):
+        print(visible(result), flush=True)
         if result.problem is not None:
             failed.append(result.format)
     if failed:

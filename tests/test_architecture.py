@@ -9,8 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GROUND = {
     "zoo.appending",
+    "zoo.cores",
+    "zoo.drawing",
     "zoo.errors",
     "zoo.paths",
+    "zoo.plain",
     "zoo.quiet",
     "zoo.refusals",
     "zoo.replacing",
@@ -115,15 +118,22 @@ def test_no_public_function_bears_the_name_of_a_module_beside_it():
         assert not public & modules, folder
 
 
+LONG = {  # what is over 300 lines, or over 60 without its docstring, and why
+    "tests/tuning/test_tuning_trial.py": "its tests share traced programs",
+    "tests/tuning/vectorized/test_tuning_equality.py": "its tests share traced programs",
+    "tuning/searching.py search": "22 keyword-only arguments, which are the public face of a search",
+}
+
+
 def test_files_are_rooms_and_functions_fit_a_screen():
-    too_long = []
-    for path in SOURCES:
-        text = path.read_text()
-        if text.count("\n") > 350:
-            too_long.append(f"{path.relative_to(ROOT)}: {text.count(chr(10))} lines")
+    too_long = set()
+    for path in [*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "docs").rglob("*.py")]:
+        text, name = path.read_text(), path.relative_to(ROOT).as_posix()
+        if text.count("\n") > 300:
+            too_long.add(name)
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 docstring = (ast.get_docstring(node, clean=False) or "").count("\n")  # one that lists options is long
-                if (length := node.end_lineno - node.lineno - docstring) > 70:
-                    too_long.append(f"{path.relative_to(ROOT)}: {node.name} has {length} lines")
-    assert not too_long
+                if node.end_lineno - node.lineno - docstring > 60:
+                    too_long.add(f"{name} {node.name}")
+    assert too_long == set(LONG)

@@ -10,14 +10,13 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from tuning.dimensions import score_limits
-from zoo.training.curves import INK, TRAIN, VALIDATION
+from zoo.drawing import INK, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from tuning.results import SearchResult
 
-_BY_SCORE = LinearSegmentedColormap.from_list(
-    "score", ["#b9bfc7", "#7ea6ee", TRAIN, "#7a3ff2"]
-)  # on white and on black
+# on white and on black
+_BY_SCORE = LinearSegmentedColormap.from_list("score", ["#b9bfc7", "#7ea6ee", TRAIN, "#7a3ff2"])
 _BY_RUNG = LinearSegmentedColormap.from_list("rung", ["#b9bfc7", TRAIN, "#5b3fb8", VALIDATION])
 
 

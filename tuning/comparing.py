@@ -28,7 +28,7 @@ def compare_trials(result: SearchResult, by: str | Sequence[str] | None = None) 
             "one run a trial does not tell trials apart; search with repeats= or folds= of 2 or more. "
             "Received: folds=1, repeats=1"
         )
-    scores, folds = _unit_scores(result), int(result.header.get("folds", 1))
+    scores, folds = _unit_scores(result), int(result.header["folds"])
     notes: list[str] = []
     if by == FINE_TUNE:
         scores = _by_stage(result, scores)
@@ -68,7 +68,7 @@ def _unit_scores(result: SearchResult, column: str = "score") -> pd.DataFrame:
     A unit is a repeat, or with folds a fold: all repeats train and score on the same division, so that those of a fold
     are one draw of the data, and their mean is its score.
     """
-    unit = "fold" if result.header.get("folds", 1) > 1 else "repeat"
+    unit = "fold" if result.header["folds"] > 1 else "repeat"
     completed = [record["number"] + 1 for record in completed_trials(result)]
     runs = result.runs[result.runs["trial"].isin(completed)]
     return _means(runs.assign(unit=runs[unit], score=runs[column].astype(float)), ["trial", "unit"])

@@ -14,6 +14,8 @@ from tuning.parameters import decode
 if TYPE_CHECKING:
     from tuning.results import SearchResult
 
+_MOST = 1000  # trials that a picture has a line each of
+
 
 @dataclasses.dataclass(frozen=True)
 class Dimension:
@@ -74,6 +76,27 @@ class Dimension:
 def completed_trials(result: SearchResult) -> list[dict[str, Any]]:
     """The records of the completed trials, by number."""
     return [result.trials[n] for n in sorted(result.trials) if result.trials[n]["status"] == "completed"]
+
+
+def best_trials(result: SearchResult) -> list[dict[str, Any]]:
+    """The records of the 1,000 completed trials with the best scores, by number; the best trial and its ancestors among them."""
+    records = completed_trials(result)
+    if len(records) <= _MOST:
+        return records
+    scores = scores_of(records)
+    order = np.argsort(-scores if result.direction == "max" else scores, kind="stable")
+    chosen = {records[i]["number"] for i in order[:_MOST]} | set(ancestry(result))
+    return [record for record in records if record["number"] in chosen]
+
+
+def ancestry(result: SearchResult) -> list[int]:
+    """The number of the best trial, of its parent, and so on."""
+    line: list[int] = []
+    number = result.best_trial["number"]
+    while number in result.trials and number not in line:
+        line.append(number)
+        number = result.trials[number]["parent"]
+    return line
 
 
 def scores_of(records: list[dict[str, Any]]) -> np.ndarray:

@@ -49,8 +49,9 @@ class HyperModelRunner:
         model = self._hypermodel.build(hp)
         if not isinstance(model, keras.Model):
             raise UsageError(f"a build function must return a compiled keras.Model. Received: {type(model).__name__}")
-        if model.optimizer is not None:
-            forget_traces(model.optimizer)  # or every trial's graph would be kept
+        optimizer = getattr(model, "optimizer", None)  # Keras gives it to a model that is compiled
+        if optimizer is not None:
+            forget_traces(optimizer)  # or every trial's graph would be kept
         first, state = 0, load_state(run.parent_state, of_weights=True)
         if state is not None:
             first = first_epoch
@@ -75,7 +76,7 @@ class HyperModelRunner:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="`shuffle=True` was passed")  # the batches see to it
             result = self._hypermodel.fit(hp, model, batches, **options)
-        if run.keep_state and model.optimizer is not None:
+        if run.keep_state and optimizer is not None:
             _weights_of(model).save(run.state)
         metrics, epochs, curve = self._measures(result, first, run.epochs)
         return RunResult(metrics, epochs, time.monotonic() - started, curve, lambda: model)

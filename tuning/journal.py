@@ -2,8 +2,9 @@
 
 `journal.jsonl` has one record a line, `{"crc32": ..., "record": {...}}`: first the header that identifies the search, then one
 of kind "asked" when the oracle gives one or several trials, and one of kind "trial" when one has ended ("retried" where it
-failed and is run again); "fine_tuned" is what became of an ended trial that was trained on. In this order a fresh oracle is asked and told again, whatever ran at the same time. Numbers that are not finite stand
-as `NaN` and `Infinity`, as in Python's json.
+failed and is run again); "fine_tuned" is what became of an ended trial that was trained on. In this order a fresh oracle is
+asked and told again, whatever ran at the same time. Numbers that are not finite stand as `NaN` and `Infinity`, as in
+Python's json.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 from tuning.record_rules import check_record
 from zoo import storage
 from zoo.appending import AppendedFile
-from zoo.errors import UsageError, ZooError, changes
+from zoo.errors import UsageError, ZooError
+from zoo.plain import changes
 
 FILE_NAME = "journal.jsonl"
 VERSION = 3  # of what a journal says; its header has it

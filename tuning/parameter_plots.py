@@ -12,21 +12,32 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tuning.colours import add_colour_bar, rung_colours, score_colours
-from tuning.dimensions import Dimension, completed_trials, dimensions, positions, score_limits, scores_of
+from tuning.dimensions import (
+    Dimension,
+    best_trials,
+    completed_trials,
+    dimensions,
+    positions,
+    score_limits,
+    scores_of,
+)
 from tuning.importance import permutation_importance
 from tuning.parameters import decode
+from zoo.drawing import BEST, INK, TRAIN, VALIDATION, clipped, finish_axes
 from zoo.errors import ZooError
 from zoo.reporting.formatting import format_value
-from zoo.training.curves import BEST, INK, TRAIN, VALIDATION, finish_axes
 
 if TYPE_CHECKING:
     from tuning.results import SearchResult
 
 _PALE = "#c3c8cf"
+_MAX_NAME = 24  # characters of a hyper-parameter
 
 
 def parallel_coordinates(result: SearchResult) -> Figure:
     """One line a completed trial across the axes of its hyper-parameters to its score; the best one on top.
+
+    Of more than 1,000 trials the best 1,000 have a line.
 
     The worst scores, where they lie far from the rest, are drawn at the end of the axis. A line passes below the axis of
     a hyper-parameter that was inactive. For a page, a line's gid is "trial-N", N as in the table of trials, and its
@@ -35,7 +46,7 @@ def parallel_coordinates(result: SearchResult) -> Figure:
     Raises:
         ZooError: no trial was completed, or nothing differs among them.
     """
-    shown, records = _dimensions(result), completed_trials(result)
+    shown, records = _dimensions(result), best_trials(result)
     low, high = score_limits(result)
     score = Dimension(result.objective, "linear", low, high)
     at = np.stack([positions(dimension, records) for dimension in shown], axis=1)
@@ -84,7 +95,7 @@ def objective_against(result: SearchResult) -> Figure:
     colours = [rungs.get(record["values"].get("tuner/epochs"), to_rgba(TRAIN)) for record in records]
     for i, (axes, dimension) in enumerate(zip(panels, shown, strict=False)):
         _draw_against(axes, result, dimension, records, colours)
-        _finish_without_legend(axes, _short(dimension.name), result.objective if i % columns == 0 else "")
+        _finish_without_legend(axes, clipped(dimension.name, _MAX_NAME), result.objective if i % columns == 0 else "")
     for axes in panels[len(shown) :]:
         axes.axis("off")
     handles = [
@@ -106,7 +117,7 @@ def importance(result: SearchResult) -> Figure:
     says_little = r2 < 0.2
     figure = Figure(figsize=(6.4, 1.6 + 0.34 * len(table)), layout="constrained")
     axes = figure.add_subplot()
-    names = [_short(name) for name in table["parameter"]]
+    names = [clipped(name, _MAX_NAME) for name in table["parameter"]]
     colour = _PALE if says_little else TRAIN
     rows = np.arange(len(names))
     axes.barh(rows, table["importance"], xerr=table["spread"], color=colour, ecolor=INK, capsize=3, height=0.62)
@@ -142,8 +153,8 @@ def _draw_scale(axes: Axes, x: int, dimension: Dimension, *, has_inactive: bool)
         axes.plot([x - 0.025, x], [at, at], color=INK, linewidth=1, zorder=3)
         box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
         shown: dict[str, Any] = {"fontsize": 7.5, "color": INK, "bbox": box, "zorder": 6, "parse_math": False}
-        axes.text(x - 0.045, at, _short(text, 14), ha="right", va="center", **shown)
-    axes.text(x, 1.045, _short(dimension.name, 18), ha="center", va="bottom", fontsize=9, color=INK, parse_math=False)
+        axes.text(x - 0.045, at, clipped(text, 14), ha="right", va="center", **shown)
+    axes.text(x, 1.045, clipped(dimension.name, 18), ha="center", va="bottom", fontsize=9, color=INK, parse_math=False)
 
 
 def _draw_against(
@@ -166,7 +177,7 @@ def _draw_against(
     axes.fmt_xdata = lambda x: format_value(_value_at(dimension, x))
     ticks = dimension.ticks()
     axes.set(xlim=(-0.05, 1.05), ylim=(low - 0.06 * (high - low), high + 0.06 * (high - low)))
-    axes.set_xticks([p for p, _ in ticks], [_short(t, 14) for _, t in ticks], fontsize=8, parse_math=False)
+    axes.set_xticks([p for p, _ in ticks], [clipped(t, 14) for _, t in ticks], fontsize=8, parse_math=False)
     if sum(len(text) + 2 for _, text in ticks) > 34:
         axes.tick_params(axis="x", labelrotation=35)
 
@@ -178,10 +189,6 @@ def _value_at(dimension: Dimension, x: float) -> Any:
     low, high = dimension.low, dimension.high
     value = low * (high / low) ** x if dimension.scale == "log" else low + x * (high - low)
     return round(value) if isinstance(low, int) and isinstance(high, int) else value
-
-
-def _short(text: str, limit: int = 24) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _finish_without_legend(axes: Axes, xlabel: str, ylabel: str) -> None:

@@ -17,10 +17,10 @@ from matplotlib.ticker import MaxNLocator
 
 from tuning import parameter_plots
 from tuning.colours import add_colour_bar, rung_colours, score_colours
-from tuning.dimensions import completed_trials, score_limits
+from tuning.dimensions import ancestry, best_trials, completed_trials, score_limits
+from zoo.drawing import BEST, INK, finish_axes, save_figure
 from zoo.errors import ZooError
 from zoo.reporting import figures
-from zoo.training.curves import BEST, INK, finish_axes, save_figure
 
 if TYPE_CHECKING:
     from tuning.results import SearchResult
@@ -40,26 +40,23 @@ def best_so_far(result: SearchResult, *, against: str | Sequence[str] = "trial")
 
     Args:
         result: the search.
-        against: "trial", "epochs" (of all trials so far) or "seconds" (of wall time; of a journal that does not have
-            it, of all trials so far), or several of them, a panel each.
+        against: "trial", "epochs" (of all trials so far) or "seconds" (of wall time), or several of them, a panel each.
 
     Raises:
         ZooError: no trial was completed.
     """
     _ = result.best_trial  # raises when there is none
     costs, table = (against,) if isinstance(against, str) else tuple(against), result.table
-    ended = pd.Series([result.trials[number].get("ended") for number in sorted(result.trials)], dtype=float)
-    has_wall_time = bool(np.isfinite(ended).all())
-    if has_wall_time:
-        order = ended.sort_values(kind="stable").index
-        table = table.loc[order].assign(seconds=np.diff(ended[order].to_numpy(), prepend=0.0))
+    ended = pd.Series([result.trials[number]["ended"] for number in sorted(result.trials)])
+    order = ended.sort_values(kind="stable").index
+    table = table.loc[order].assign(seconds=np.diff(ended[order], prepend=0.0))
     figure = figures.plot_search(_InOrderOfEnd(table, result.objective, result.direction), against=costs)
     for axes, cost in zip(figure.axes, costs, strict=True):
         low, high = score_limits(result)
         axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         if cost == "trial" and not table["trial"].is_monotonic_increasing:
             axes.set_xlabel("trials, as they ended", color=INK)
-        if cost == "seconds" and has_wall_time:
+        if cost == "seconds":
             axes.set_xlabel("seconds of wall time", color=INK)
         if axes is not figure.axes[0]:
             axes.set_ylabel("")
@@ -70,13 +67,14 @@ def learning_curves(result: SearchResult) -> Figure:
     """The objective by epoch, one line a trial; a promoted trial goes on where its parent paused.
 
     Colours are rungs (the epochs that a rung ends at, across brackets; dotted lines mark them), or scores where there are
-    no rungs. With folds or repeats a line is the mean of the runs. Failed trials are left out.
+    no rungs. With folds or repeats a line is the mean of the runs. Failed trials are left out, and of more than 1,000 all but
+    the best 1,000.
 
     Raises:
         ZooError: no trial was completed, or the journal has no values of the objective by epoch.
     """
     _ = result.best_trial  # raises when there is none
-    records = completed_trials(result)
+    records = best_trials(result)
     curves = _curves(result)
     if not curves:
         raise ZooError(f"there are no learning curves: the journal has no {result.objective} by epoch")
@@ -88,7 +86,7 @@ def learning_curves(result: SearchResult) -> Figure:
     for record in records:
         rung = record["values"].get("tuner/epochs")
         colours[record["number"]] = by_score.to_rgba(record["score"]) if rung is None else rungs[rung]
-    _draw_curves(axes, curves, colours, _ancestry(result))
+    _draw_curves(axes, curves, colours, ancestry(result))
     for rung, colour in rungs.items():
         axes.axvline(rung, color=INK, linewidth=0.8, linestyle=":", alpha=0.5, zorder=0)
         axes.plot([], [], color=colour, label=f"rung at epoch {rung}")
@@ -140,18 +138,16 @@ def _curves(result: SearchResult) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     table = result.epochs
     if result.objective not in table:
         return {}
-    curves = {}
-    of_trial = table.groupby("trial")
-    for trial in table["trial"].unique().tolist():
-        rows = of_trial.get_group(trial)
-        runs = rows["fold"].astype(str) + "/" + rows["repeat"].astype(str)
-        means = rows.groupby("epoch")[result.objective].agg(["mean", "size"])
-        means = means[(means["size"] == runs.nunique()) & np.isfinite(means["mean"])]  # no run that ended early
-        if len(means):
-            curves[trial - 1] = (means.index.to_numpy(np.float64) + 1, means["mean"].to_numpy(np.float64))
+    runs = table[["trial", "fold", "repeat"]].drop_duplicates().groupby("trial").size()
+    means = table.groupby(["trial", "epoch"])[result.objective].agg(["mean", "size"]).reset_index()
+    means = means[(means["size"] == means["trial"].map(runs)) & np.isfinite(means["mean"])]  # no run that ended early
+    curves = {
+        int(trial) - 1: (rows["epoch"].to_numpy(np.float64) + 1, rows["mean"].to_numpy(np.float64))
+        for trial, rows in means.groupby("trial")
+    }
     joined = {}
     for number, (epochs, values) in curves.items():
-        parent = curves.get(result.trials[number].get("parent", -1))
+        parent = curves.get(result.trials[number]["parent"])
         before = ([], []) if parent is None else (parent[0][-1:], parent[1][-1:])
         joined[number] = (np.concatenate([before[0], epochs]), np.concatenate([before[1], values]))
     return joined
@@ -183,13 +179,3 @@ def _curve_limits(result: SearchResult, curves: dict[int, tuple[np.ndarray, np.n
     low, high = values.min(), values.max()
     margin = 0.04 * (high - low) or 0.5
     return low - margin, high + margin
-
-
-def _ancestry(result: SearchResult) -> list[int]:
-    """The number of the best trial, of its parent, and so on."""
-    line: list[int] = []
-    number = result.best_trial["number"]
-    while number in result.trials and number not in line:
-        line.append(number)
-        number = result.trials[number].get("parent")
-    return line

@@ -56,7 +56,7 @@ class SearchProgress:
         best: the best score of them.
         verbose: `False` shows nothing.
 
-    Example:
+    Examples:
         >>> with SearchProgress(objective="val_accuracy", direction="max", total=10) as progress:
         ...     progress.started(0)
         ...     progress.on_progress(TrialProgress(0, done=1.5, total=10))

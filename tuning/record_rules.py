@@ -42,6 +42,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or (type(value) is int and abs(value) < 2**1000)
 
 
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
+
+
 def _are_measures(values: Collection[Any]) -> bool:
     """Numbers or nothing; curves are most of a journal, so floats are looked at all at once."""
     return set(map(type, values)) == {float} or all(value is None or _is_number(value) for value in values)
@@ -111,29 +115,32 @@ def _is_config(config: Any) -> bool:
 
 
 def _is_run(run: Any) -> bool:
-    places = [run[name] for name in ("fold", "repeat", "seed") if run.get(name) is not None]
-    curve = (run.get("curve") or {}).values()
-    return (
-        all(map(_is_count, places))
-        and _or_none(_is_number)(run["score"])
-        and _are_measures(run.get("metrics", {}).values())
-        and all(isinstance(values, list) and _are_measures(values) for values in curve)
-    )
+    return all(is_possible(run[name]) for name, is_possible in _RUN.items())
 
 
 def _is_asked(trial: Any) -> bool:
     return _is_count(trial["number"]) and _are_hyperparameters(trial["values"]) and isinstance(trial["together"], bool)
 
 
+_RUN: dict[str, Rule] = {
+    "fold": _is_count,
+    "repeat": _is_count,
+    "seed": _is_count,
+    "score": _or_none(_is_number),  # of a run that failed it may be NaN
+    "metrics": lambda metrics: _are_measures(metrics.values()),
+    "epochs": _is_count,
+    "seconds": _is_finite,
+    "curve": _values(lambda values: isinstance(values, list) and _are_measures(values)),
+}
 _OUTCOME: dict[str, Rule] = {
     "number": _is_count,
     "values": _are_hyperparameters,
     "status": lambda status: status in ("completed", "failed"),
-    "score": _or_none(_is_number),
+    "score": _or_none(_is_finite),
     "metrics": lambda metrics: _are_measures(metrics.values()),
     "runs": _all(_is_run),
     "epochs": _is_count,
-    "seconds": _is_number,
+    "seconds": _is_finite,
     "reason": _or_none(_is_text),
     "traceback": _or_none(_is_text),
     "hyperparameters": _or_none(_is_config),
@@ -160,6 +167,6 @@ _RULES: Mapping[str, dict[str, Rule]] = {
     },
     "asked": {"trials": _all(_is_asked)},
     "retried": {"number": _is_count},
-    "trial": {**_OUTCOME, "asked": _are_hyperparameters, "parent": _or_none(_is_count), "ended": _is_number},
+    "trial": {**_OUTCOME, "asked": _are_hyperparameters, "parent": _or_none(_is_count), "ended": _is_finite},
     "fine_tuned": _OUTCOME,
 }

@@ -28,7 +28,7 @@ def recorded_grid(result: SearchResult, parameters: Mapping[str, Sequence[Any]])
     Raises:
         UsageError: trials and cells, or the epochs of the trials, do not agree.
 
-    Example:
+    Examples:
         >>> values = {"l2": [0.0, 1e-3], "learning_rate": [0.01, 0.1]}
         >>> recorded_grid(tuning.search("softmax", data, method="grid", values=values, directory="runs/grid"), values).best
     """

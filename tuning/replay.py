@@ -60,7 +60,7 @@ class RecordedGrid:
     @property
     def max_epochs(self) -> int:
         """Epochs of every cell."""
-        return self.curves.shape[1]
+        return int(self.curves.shape[1])
 
     @property
     def cost(self) -> int:
@@ -190,7 +190,7 @@ def replay(
         distance of its *final* recorded score (all epochs) to that of the grid's best cell. For methods that train every
         trial to the end it never rises; a promising cell that was only begun may raise it.
 
-    Example:
+    Examples:
         >>> replay("random", load_recorded(), budget=0.25, seed=3).regret.iloc[-1]
     """
     epochs = grid.max_epochs if max_epochs is None else max_epochs

@@ -67,17 +67,18 @@ class SearchResult:
     @property
     def num_models(self) -> int:
         """How many models a trial's score is the mean of: folds times repeats."""
-        return int(self.header.get("folds", 1)) * int(self.header.get("repeats", 1))
+        return int(self.header["folds"]) * int(self.header["repeats"])
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
         """One row a trial, in the order of their numbers.
 
         Columns: trial (from 1), status ("completed" or "failed"), score, score_std (over folds and repeats, with n - 1;
-        where there are any), fine_tuned (the score after fine-tuning, where there was any), epochs, seconds, attempts (where one took more than one); one a hyper-parameter (empty
-        where it was inactive); the metrics at the trial's end; reason (of a failure). A hyper-parameter whose name is a
-        column already is `value/NAME`, such a metric `metric/NAME`. `tuner/...` columns tell Hyperband's brackets, rungs
-        and promotions; a promoted trial counts its own epochs and seconds only.
+        where there are any), fine_tuned (the score after fine-tuning, where there was any), epochs, seconds, attempts
+        (where one took more than one); one a hyper-parameter (empty where it was inactive); the metrics at the trial's
+        end; reason (of a failure). A hyper-parameter whose name is a column already is `value/NAME`, such a metric
+        `metric/NAME`. `tuner/...` columns tell Hyperband's brackets, rungs and promotions; a promoted trial counts its
+        own epochs and seconds only.
         """
         return tables.trials_table(self._records(), self.fine_tuned)
 
@@ -114,7 +115,7 @@ class SearchResult:
     @property
     def is_fine_tuned(self) -> bool:
         """Whether the best score is that of a fine-tuned model."""
-        return self._best.get("kind") == "fine_tuned"
+        return bool(self._best["kind"] == "fine_tuned")
 
     @functools.cached_property
     def _best(self) -> dict[str, Any]:
@@ -172,7 +173,7 @@ class SearchResult:
 
     def _expanded(self, trial: dict[str, Any]) -> dict[str, Any]:
         """The values of a trial, with what labels of named sets stand for."""
-        return expanded(_values_of(trial), self.header.get("named", {}))
+        return expanded(_values_of(trial), self.header["named"])
 
     def best_model(self) -> keras.Model:
         """The very model that scored best, loaded from its file in `models/` or `fine_tuned/`.
@@ -188,7 +189,7 @@ class SearchResult:
                 "model; train one on all training data by retrain_best()"
             )
         path = self._best_file()
-        if not path.is_file() or storage.sha256_of_file(path) != best.get("model_sha256"):
+        if not path.is_file() or storage.sha256_of_file(path) != best["model_sha256"]:
             what = "is not the model of the best trial" if path.is_file() else "is missing"
             raise ZooError(f"{path} {what} (trial {best['number'] + 1}); train it again by retrain_best()")
         from zoo.models.saved import load_model_file  # loads TensorFlow
@@ -215,14 +216,15 @@ class SearchResult:
         fold's repeats is its score, and the test is the corrected one for cross-validation; see `zoo.compare`.
 
         Args:
-            by: "fine_tune" for what fine-tuning adds to the trials that had it; or a hyper-parameter, or several, whose values are compared in place of the trials: the mean score over the
-                other values, run by run. Only other values that were tried with each of them count, as in a grid.
+            by: "fine_tune" for what fine-tuning adds to the trials that had it; or a hyper-parameter, or several, whose
+                values are compared in place of the trials: the mean score over the other values, run by run. Only other
+                values that were tried with each of them count, as in a grid.
 
         Raises:
             UsageError: trials have one run each (search with repeats= or folds=), fewer than two were completed, `by` is
                 unknown, or no other values were tried with all of its values.
 
-        Example:
+        Examples:
             >>> tuning.load_result("runs/search").compare(by="optimizer").sentences()
         """
         from tuning.comparing import compare_trials  # loads SciPy
@@ -258,7 +260,7 @@ class SearchResult:
 
     def _summary(self) -> dict[str, Any]:
         counts, best, file = self.table["status"].value_counts(), self._best, self._best_file()
-        is_kept = self.num_models == 1 and best.get("model_sha256") is not None and file.is_file()
+        is_kept = self.num_models == 1 and best["model_sha256"] is not None and file.is_file()
         return {
             "model": self.model_name,
             "method": self.header["method"],
@@ -284,7 +286,7 @@ def load_result(directory: str | os.PathLike[str]) -> SearchResult:
     Raises:
         ZooError: the folder holds no search.
 
-    Example:
+    Examples:
         >>> tuning.load_result("runs/search").best_values
     """
     directory = checked_path(directory)

@@ -8,7 +8,7 @@ import math
 import numbers
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ def retrain_best(
         ZooError: the search has no completed trial.
         LockedError: another process works in the search's folder.
 
-    Example:
+    Examples:
         >>> tuning.load_result("runs/search").retrain_best(seeds=3)["test_accuracy"].mean()
     """
     _ = result.best_trial  # raises when there is none
@@ -94,14 +94,18 @@ def retrain_best(
     return pd.DataFrame([done[seed] for seed in wanted])
 
 
-def _seeds(result: SearchResult, seeds: int | Sequence[int]) -> list[int]:
-    if isinstance(seeds, numbers.Integral):
-        first = result.best_recipe.seed
-        seeds = range(first, first + int(seeds))
-    wanted = [int(seed) for seed in seeds]  # type: ignore[union-attr]
-    if not wanted or min(wanted) < 0 or len(set(wanted)) < len(wanted):
+def _seeds(result: SearchResult, seeds: Any) -> list[int]:
+    first = result.best_recipe.seed
+    wanted = range(first, first + int(seeds)) if _is_whole(seeds) else seeds
+    is_list = isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes)
+    found = list(wanted) if is_list else []
+    if not found or not all(_is_whole(seed) and seed >= 0 for seed in found) or len(set(found)) < len(found):
         raise UsageError(f"seeds must be a number above 0 or different seeds of 0 or more. Received: {seeds!r}")
-    return wanted
+    return [int(seed) for seed in found]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _data(result: SearchResult, data: Any) -> DataSplits:

@@ -12,6 +12,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 
+from tuning.spaces import ModelSpace
 from tuning.task import Setting, TrialTask, state_path
 from zoo.data.folds import stratified_folds
 from zoo.data.splits import DataSplits
@@ -83,7 +84,8 @@ def make_run(
 ) -> Run:
     """Run `number` of a trial."""
     parent = None if task.parent is None else state_path(task.folder, task.parent, number)
-    several = setting.folds * setting.repeats > 1  # if a later run is interrupted, this one is not made again
+    # If a later run of several is interrupted, this one is not made again; a user's model starts again all the same.
+    several = setting.folds * setting.repeats > 1 and isinstance(setting.hypermodel, ModelSpace)
     return Run(
         number=number,
         data=data,

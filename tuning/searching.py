@@ -5,12 +5,13 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning import oracles
 from tuning.checkpoints import Checkpoints, best_of
 from tuning.executors import check_executor, make_executor
-from tuning.journal import Journal
+from tuning.journal import FILE_NAME, Journal
 from tuning.progress import SearchProgress
 from tuning.results import SearchResult, load_result
 from zoo.errors import UsageError, check_count, check_seed
@@ -97,12 +98,12 @@ def search(
 
     Raises:
         UsageError: unknown names, a space that is none, a very large grid without `max_trials`, or `directory` holds another
-            search.
+            search or a run.
         LockedError: another process searches in `directory`.
         SaveError: the disk is full; the search can be resumed.
         ZooError: every trial failed; the message has the first one's reason.
 
-    Example:
+    Examples:
         >>> tuning.search("softmax", zoo.load_dataset("digits"), method="grid", directory="runs/grid",
         ...               values={"l2": [0.0, 1e-4], "learning_rate": [0.03, 0.1]}).best_values
     """
@@ -133,7 +134,7 @@ def search(
         verbose=verbose,
         fine_tune=fine_tune,
     )
-    with DirectoryLock(directory), Journal(directory, planned.header) as journal, oracles.opened(planned.oracle):
+    with DirectoryLock(directory), _journal(directory, planned.header) as journal, oracles.opened(planned.oracle):
         checkpoints = Checkpoints(directory, direction=planned.setting.direction, keep_best=keep_best)
         _run(
             planned,
@@ -151,6 +152,15 @@ def search(
         result.write()
     _ = result.best_trial  # raises when there is none
     return result
+
+
+def _journal(directory: Path, header: dict[str, Any]) -> Journal:
+    """The search's journal; a UsageError for a folder whose `result.json` is not a search's, e.g. that of a run."""
+    if (directory / "result.json").exists() and not (directory / FILE_NAME).exists():
+        raise UsageError(
+            f"{directory} holds result.json and no search, and a search would overwrite it; choose another directory"
+        )
+    return Journal(directory, header)
 
 
 def _check(counts: Mapping[str, Any], recipes: Mapping[str, Any], retries: Any, seed: Any, max_seconds: Any) -> None:

@@ -183,7 +183,7 @@ def space(
     Raises:
         UsageError: an unknown model or name, a model without a default space, or values that are no space.
 
-    Example:
+    Examples:
         >>> tuner = keras_tuner.RandomSearch(
         ...     tuning.space("cnn", data.input_shape, data.num_classes), objective="val_accuracy", max_trials=3)
     """
@@ -199,6 +199,5 @@ def default_values(model_name: str, input_shape: Sequence[int], recipe: Recipe) 
     if "num_stages" in values:
         halvings = max(1, min(input_shape[:2]).bit_length() - 1)  # each stage halves the image
         values["num_stages"] = [n for n in (1, 2) if n <= halvings]
-    if "optimizer" not in values:
-        values["learning_rate"] = LEARNING_RATES[recipe.optimizer]
+    values["learning_rate"] = LEARNING_RATES[recipe.optimizer]
     return values

@@ -27,9 +27,8 @@ class SearchStatus:
         self.running: dict[int, TrialProgress] = {}
         self._since: dict[int, float] = {}  # trial -> when it started
         self._durations: list[float] = []
-        self._together: dict[
-            int, int
-        ] = {}  # trial -> how many train as one program with it; each takes a share of the time
+        # Trial -> how many train as one program with it; each takes a share of the time.
+        self._together: dict[int, int] = {}
         self._workers = 1.0  # as many as ever worked at once
 
     def started(self, number: int, together: int = 1) -> None:

@@ -26,13 +26,13 @@ def trials_table(records: list[dict[str, Any]], fine_tuned: Mapping[int, Mapping
     rows = []
     for record, chosen, measured in zip(records, values, metrics, strict=True):
         first = {name: record.get(name) for name in _TRIAL_COLUMNS}
-        first |= {"trial": record["number"] + 1, "score_std": _std(record), "attempts": record.get("attempts", 1)}
+        first |= {"trial": record["number"] + 1, "score_std": _std(record)}
         first["fine_tuned"] = fine_tuned.get(record["number"], {}).get("score")
         decoded = {name: decode(value) for name, value in chosen.items()}
         rows.append({**first, **decoded, **measured, "reason": record["reason"]})
     table = pd.DataFrame(rows, columns=[*_TRIAL_COLUMNS, *names, *shown, "reason"])
     table = table.astype({"score": float, "fine_tuned": float})
-    several = any(len(record.get("runs", ())) > 1 for record in records)
+    several = any(len(record["runs"]) > 1 for record in records)
     unused = {"fine_tuned": not fine_tuned, "score_std": not several, "attempts": not (table["attempts"] > 1).any()}
     return table.drop(columns=[name for name, absent in unused.items() if absent])
 
@@ -41,13 +41,13 @@ def runs_table(records: list[dict[str, Any]], fine_tuned: Mapping[int, Mapping[s
     """One row a trial, fold and repeat, see `SearchResult.runs`."""
     rows, names = [], {}
     for record in records:
-        tuned = fine_tuned.get(record["number"], {}).get("runs", ())
-        scores = {(run.get("fold"), run.get("repeat")): run["score"] for run in tuned}
-        for run in record.get("runs", ()):
-            metrics = _renamed(run.get("metrics", {}), _RUN_COLUMNS, "metric/")
+        tuned = fine_tuned.get(record["number"], {"runs": ()})["runs"]
+        scores = {(run["fold"], run["repeat"]): run["score"] for run in tuned}
+        for run in record["runs"]:
+            metrics = _renamed(run["metrics"], _RUN_COLUMNS, "metric/")
             names.update(metrics)
             first = {name: run.get(name) for name in _RUN_COLUMNS}
-            first["fine_tuned"] = scores.get((run.get("fold"), run.get("repeat")))
+            first["fine_tuned"] = scores.get((run["fold"], run["repeat"]))
             rows.append({**first, "trial": record["number"] + 1, **metrics})
     table = pd.DataFrame(rows, columns=[*_RUN_COLUMNS, *names]).astype({"fine_tuned": float})
     return table if fine_tuned else table.drop(columns="fine_tuned")
@@ -59,11 +59,11 @@ def epochs_table(records: list[dict[str, Any]]) -> pd.DataFrame:
     names: dict[str, None] = {}
     for record in records:
         stage = {"bracket": record["values"].get("tuner/bracket"), "rung": record["values"].get("tuner/round")}
-        for run in record.get("runs", ()):
-            curve = {"epoch": [], **(run.get("curve") or {})}
+        for run in record["runs"]:
+            curve = {"epoch": [], **run["curve"]}
             measures = _renamed(curve, set(_EPOCH_COLUMNS) - {"epoch"}, "metric/")
             names.update(dict.fromkeys(measures))
-            first = {"trial": record["number"] + 1, "fold": run.get("fold"), "repeat": run.get("repeat"), **stage}
+            first = {"trial": record["number"] + 1, "fold": run["fold"], "repeat": run["repeat"], **stage}
             for i in range(max(map(len, measures.values()))):
                 rows.append({**first, **{name: values[i] for name, values in measures.items() if i < len(values)}})
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_EPOCH_COLUMNS, *names])))
@@ -72,7 +72,7 @@ def epochs_table(records: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _std(record: Mapping[str, Any]) -> float:
     """Standard deviation of the scores of a trial's runs; NaN for a single one."""
-    scores = [run["score"] for run in record.get("runs", ())]
+    scores = [run["score"] for run in record["runs"]]
     if len(scores) < 2:
         return math.nan  # without pandas, which takes longer for one trial than all the rest of its row
     return float(pd.Series(scores, dtype=float).std())

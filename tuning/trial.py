@@ -65,11 +65,13 @@ class TrialRunner:
         self._folds = fold_data(setting)
 
     @property
-    def signatures(self) -> int:  # noqa: D102
+    def signatures(self) -> int:
+        """Structures that were met."""
         return self._runner.signatures
 
     @property
-    def traces(self) -> int:  # noqa: D102
+    def traces(self) -> int:
+        """How often a gradient step was traced for them."""
         return self._runner.traces
 
     def run(

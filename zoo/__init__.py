@@ -17,16 +17,26 @@ if TYPE_CHECKING:
     from zoo.data.images import load_images
     from zoo.data.split import Split
     from zoo.data.splits import DataSplits
-    from zoo.errors import DataError, DataWarning, ExportError, LockedError, UsageError, WeightsError, ZooError
+    from zoo.errors import (
+        DataError,
+        DataWarning,
+        ExportError,
+        LockedError,
+        SaveError,
+        UsageError,
+        WeightsError,
+        ZooError,
+    )
     from zoo.evaluation.calibration import Calibration, measure_calibration
     from zoo.evaluation.calibration_plot import plot_calibration
     from zoo.evaluation.comparison import Comparison, compare
     from zoo.evaluation.corruptions import corrupt
     from zoo.evaluation.fooling import Fooling, fool
+    from zoo.evaluation.fooling_plot import plot_fooling
     from zoo.evaluation.gradient_sign import gradient_sign_step
     from zoo.evaluation.paired_models import compare_models
     from zoo.evaluation.robustness import Robustness, measure_robustness
-    from zoo.evaluation.robustness_plots import plot_fooling, plot_robustness
+    from zoo.evaluation.robustness_plot import plot_robustness
     from zoo.evaluation.scoring import Evaluation, evaluate
     from zoo.exporting.certificate import Certificate
     from zoo.exporting.exporter import export
@@ -45,6 +55,7 @@ _PUBLIC = {
     "DataWarning": "zoo.errors",
     "ExportError": "zoo.errors",
     "LockedError": "zoo.errors",
+    "SaveError": "zoo.errors",
     "UsageError": "zoo.errors",
     "WeightsError": "zoo.errors",
     "ZooError": "zoo.errors",
@@ -78,8 +89,8 @@ _PUBLIC = {
     "gradient_sign_step": "zoo.evaluation.gradient_sign",
     "Robustness": "zoo.evaluation.robustness",
     "measure_robustness": "zoo.evaluation.robustness",
-    "plot_fooling": "zoo.evaluation.robustness_plots",
-    "plot_robustness": "zoo.evaluation.robustness_plots",
+    "plot_fooling": "zoo.evaluation.fooling_plot",
+    "plot_robustness": "zoo.evaluation.robustness_plot",
     "write_comparison_report": "zoo.reporting.side_by_side",
     "write_report": "zoo.reporting.page",
     "Certificate": "zoo.exporting.certificate",
@@ -103,6 +114,7 @@ __all__ = [
     "Predictor",
     "Recipe",
     "Robustness",
+    "SaveError",
     "Split",
     "TrainingRun",
     "UsageError",

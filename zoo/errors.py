@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import numbers
 from collections.abc import Iterable
 from typing import Any
@@ -58,7 +57,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
         name: what was received.
         known: every accepted name.
 
-    Example:
+    Examples:
         >>> str(unknown_name("model", "cnnn", ["cnn", "mlp"]))
         "unknown model 'cnnn'; did you mean 'cnn'? Known: cnn, mlp"
     """
@@ -83,18 +82,9 @@ def check_seed(value: object) -> None:
     check_count("seed", value, least=0, below=2**63)
 
 
-def check_json(**values: Any) -> None:
-    """Raises a UsageError naming the first value that JSON cannot hold."""
-    for name, value in values.items():
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"{name} must be plain values that JSON holds: {one_line(error)}") from None
-
-
-def visible(text: str) -> str:
-    """Text that a terminal takes as such: line ends, control characters and broken encodings are written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def visible(thing: object) -> str:
+    """Its text as a terminal takes it: line ends, control characters and broken encodings are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(thing))
 
 
 def one_line(error: BaseException, most: int = 200) -> str:
@@ -107,34 +97,3 @@ def _cut(message: str) -> str:
         return message
     half = (_MOST_OF_A_MESSAGE - 5) // 2
     return f"{message[:half]} ... {message[-half:]}"
-
-
-def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two descriptions of plain values, e.g. `["recipe.epochs was 9 and is 8"]`."""
-    before, now = _flat(old), _flat(new)
-    found = []
-    for name in dict.fromkeys([*before, *now]):
-        there, here = before.get(name, _MISSING), now.get(name, _MISSING)
-        if there != here:
-            found.append(f"{name} was {_short(there)} and is {_short(here)}")
-    return found
-
-
-_MISSING = "nothing"
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, member in value.items():
-        is_list = isinstance(member, list) and any(isinstance(m, dict) for m in member)
-        parts = {str(i): m for i, m in enumerate(member)} if is_list else member
-        if isinstance(parts, dict):
-            flat |= _flat(parts, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = member
-    return flat
-
-
-def _short(value: Any) -> str:
-    text = value if value == _MISSING else json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

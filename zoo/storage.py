@@ -208,7 +208,7 @@ class DirectoryLock:
     Raises:
         LockedError: on entering, when a live process holds the folder.
 
-    Example:
+    Examples:
         >>> with DirectoryLock("runs/search"):
         ...     pass
     """

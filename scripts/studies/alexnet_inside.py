@@ -24,9 +24,9 @@ from zoo import inspection
 from zoo.data.folder import image_files
 from zoo.evaluation.intervals import median_interval
 from zoo.inspection.changed_maps import plot_changed_maps
-from zoo.inspection.layer_table import layer_table
+from zoo.inspection.layer_costs import layer_table
 from zoo.models.published import PublishedModel, load_published
-from zoo.reporting.prediction_plot import plot_top_classes
+from zoo.reporting.prediction_plots import plot_top_classes
 from zoo.reporting.study import StudyReport
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def look_inside(report: StudyReport, network: PublishedModel, file: Path, origin
 def relative_changes(stack: np.ndarray) -> np.ndarray:
     """‖x' - x‖ / ‖x‖ of all rows against the first."""
     flat = stack.reshape(len(stack), -1).astype(np.float64)
-    return np.linalg.norm(flat[1:] - flat[0], axis=1) / np.linalg.norm(flat[0])
+    changes: np.ndarray = np.linalg.norm(flat[1:] - flat[0], axis=1) / np.linalg.norm(flat[0])
+    return changes
 
 
 def compare_filters(report: StudyReport, small: PublishedModel, seed: int) -> None:

@@ -23,8 +23,8 @@ from studies.seeds import fit_groups
 
 import tuning
 import zoo
+from zoo.drawing import finish_axes
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import finish_axes
 from zoo.training.histories import plot_histories
 from zoo.training.statistics import measure_statistics
 

@@ -16,10 +16,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
 
+from zoo.drawing import INK
 from zoo.inspection import plot_matrices
 from zoo.reference import Stage, convolution_configurations, convolution_stack, convolve, cross_correlate, output_size
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK
 
 SIGNAL, KERNEL = (1, 2, 3, 4), (1, 0, 2)
 EXPECTED = {"full": (1, 2, 5, 8, 6, 8), "valid": (5, 8), "same": (2, 5, 8, 6)}

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from studies.descent_on_strength import CLASSES, Points, load_points, loss, paired
 
 from zoo import reference
+from zoo.drawing import finish_axes
 from zoo.evaluation.bands import draw_band, mean_interval
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import finish_axes
 
 RATES = np.logspace(-2, 2.5, 46)  # η
 

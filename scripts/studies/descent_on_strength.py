@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 
 import zoo
 from zoo import reference
+from zoo.drawing import finish_axes
 from zoo.evaluation.bands import draw_band, mean_interval
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import finish_axes
 
 CLASSES = 10
 STRENGTHS = np.logspace(0, -5, 11)  # λ

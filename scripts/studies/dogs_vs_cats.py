@@ -22,14 +22,14 @@ from studies.options import StudyOptions, local_folder
 import zoo
 from zoo import inspection
 from zoo.data.folder import image_files
+from zoo.drawing import TRAIN, VALIDATION, finish_axes
 from zoo.errors import unknown_name
 from zoo.evaluation.files import score_files
 from zoo.evaluation.paired_models import mcnemar
 from zoo.evaluation.statements import p_value
-from zoo.reporting.prediction_plot import plot_predictions
+from zoo.reporting.prediction_plots import plot_predictions
 from zoo.reporting.study import StudyReport
 from zoo.tables import write_table
-from zoo.training.curves import TRAIN, VALIDATION, finish_axes
 from zoo.training.histories import plot_histories
 from zoo.training.statistics import measure_statistics
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from studies.options import StudyOptions
 
 import zoo
+from zoo.drawing import finish_axes
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import finish_axes
 from zoo.training.histories import plot_histories
 
 RECIPE = zoo.Recipe(

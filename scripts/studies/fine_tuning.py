@@ -22,7 +22,7 @@ from studies.five_classes import gap, interval_of, record_interval
 from studies.options import StudyOptions
 
 import zoo
-from zoo.evaluation.robustness_plots import plot_robustness
+from zoo.evaluation.robustness_plot import plot_robustness
 from zoo.reporting.study import StudyReport
 from zoo.training.histories import plot_histories
 

@@ -19,9 +19,9 @@ from studies.options import StudyOptions
 
 import zoo
 from zoo import inspection
+from zoo.drawing import TRAIN, VALIDATION, finish_axes
 from zoo.evaluation.intervals import median_interval, wilson_interval
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import TRAIN, VALIDATION, finish_axes
 
 if TYPE_CHECKING:
     import keras
@@ -159,7 +159,8 @@ def gradient_spread(model: keras.Model, found: zoo.Fooling) -> np.ndarray:
     images = found.originals[fooled]
     gradients = inspection.saliency(model, images, classes=after) - inspection.saliency(model, images, classes=before)
     flat = gradients.reshape(len(images), -1)
-    return np.abs(flat).sum(axis=1) / np.linalg.norm(flat, axis=1)
+    spread: np.ndarray = np.abs(flat).sum(axis=1) / np.linalg.norm(flat, axis=1)
+    return spread
 
 
 def answer(

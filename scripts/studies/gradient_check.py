@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from studies.options import StudyOptions
 
 import zoo
+from zoo.drawing import INK, finish_axes
 from zoo.inspection.calling import loss_of
 from zoo.reference import DenseNetwork, difference_errors
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK, finish_axes
 
 EPSILON = 1e-3
 L1, L2 = 1 / 64, 1 / 32  # numbers that float32 holds: Keras keeps the strengths of penalties so

@@ -23,8 +23,8 @@ from studies.options import StudyOptions
 import tuning
 import zoo
 from tuning.spaces import ModelSpace
+from zoo.drawing import TRAIN, VALIDATION, finish_axes
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import TRAIN, VALIDATION, finish_axes
 
 STRENGTHS = {"l2": [1e-5, 1e-4, 1e-3], "l1": [1e-6, 1e-5, 1e-4]}
 EPOCHS, SEEDS = 3, 4  # epochs of what is started from, and of what follows it

@@ -19,10 +19,10 @@ from studies.options import StudyOptions
 from studies.points import START, default_points, largest_curvature, optimum, read_points, starting_model
 
 import zoo
+from zoo.drawing import finish_axes
 from zoo.inspection import WeightRecorder, separator_path
 from zoo.reference import gradient_descent, logistic_regression
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import finish_axes
 from zoo.training.histories import plot_histories
 
 RATES = (0.5, 0.3, 0.1, 0.05, 0.01)

@@ -16,9 +16,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
 
+from zoo.drawing import INK, finish_axes
 from zoo.reference import momentum_matrix, momentum_path
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK, finish_axes
 
 RATE, STEPS = 0.1, 100
 EXPECTED = {0.9: (0.0037, 5e-5), 1.0: (0.89, 0.005), 1.1: (109.0, 0.5)}

@@ -21,16 +21,16 @@ from scipy.stats import spearmanr
 from studies.descent_on_rate import report_rates
 from studies.descent_on_strength import report_strength
 from studies.options import StudyOptions
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 import tuning
 import zoo
 from tuning.oracles import make_oracle
 from tuning.regret import compare_regrets, recorded_grid, regret_at, reordered, with_regret
 from tuning.replay import RecordedGrid, load_recorded, replay
+from zoo.drawing import finish_axes
 from zoo.evaluation.bands import draw_band
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import finish_axes
 
 METHODS = ("grid", "random", "halving", "hyperband", "bayesian", "genetic", "swarm")
 EARLY, LATE = 0.05, 0.2  # of the cost of the recorded grid

@@ -16,10 +16,10 @@ from scipy.optimize import brentq
 from studies.options import StudyOptions
 
 import zoo
+from zoo.drawing import INK, TRAIN, VALIDATION, finish_axes
 from zoo.inspection import decision_regions, plot_decision_regions
 from zoo.reference import Boundary, region_boundaries, softmax
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK, TRAIN, VALIDATION, finish_axes
 
 KERNEL, BIAS = np.array([[3.0, 1.0, -3.0], [1.0, 3.0, 1.5]]), np.array([1.0, 2.0, 2.0])
 COMMON = np.array([3 / 22, -4 / 11])

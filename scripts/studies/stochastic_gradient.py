@@ -20,10 +20,10 @@ from studies.points import START, default_points, largest_curvature, optimum, re
 
 import zoo
 from zoo.data.pipeline import shuffled
+from zoo.drawing import INK, finish_axes
 from zoo.inspection import StepWeightRecorder
 from zoo.reference import add_bias_column, gradient_descent, logistic_regression, sigmoid
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK, finish_axes
 from zoo.training.histories import plot_histories
 
 RATES = (0.1, 0.03, 0.01)
@@ -47,7 +47,8 @@ class Problem(NamedTuple):
     def losses(self, path: np.ndarray) -> np.ndarray:
         """(T,) mean negative log-likelihood of all points at (T, 3) weights."""
         logits = path @ add_bias_column(self.points).T
-        return (np.logaddexp(0, logits) - self.labels * logits).mean(axis=1)
+        means: np.ndarray = (np.logaddexp(0, logits) - self.labels * logits).mean(axis=1)
+        return means
 
     def descend(self, rates: Sequence[float], order: Sequence[np.ndarray]) -> np.ndarray:
         """(T + 1, 3) weights by w ← w - η (σ(w·x) - t) x, with a rate and an order for each epoch."""

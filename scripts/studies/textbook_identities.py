@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
 
+from zoo.drawing import INK, finish_axes
 from zoo.reference import (
     Bump,
     derivative_pairing,
@@ -37,7 +38,6 @@ from zoo.reference import (
     softmax_vjp,
 )
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK, finish_axes
 from zoo.training.histories import plot_histories
 
 EXACT, QUADRATURE = 1e-14, 1e-10
@@ -129,7 +129,8 @@ def steep_delta(k: int) -> float:
 
 def product_by_jacobian(z: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Jᵀv from all n² entries of J."""
-    return softmax_jacobian(z).T @ v
+    product: np.ndarray = softmax_jacobian(z).T @ v
+    return product
 
 
 def timed(sizes: tuple[int, ...], random: np.random.Generator) -> pd.DataFrame:

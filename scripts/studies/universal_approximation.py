@@ -15,10 +15,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from studies.options import StudyOptions
 
+from zoo.drawing import INK, finish_axes
 from zoo.inspection import plot_matrices
 from zoo.reference import DenseNetwork, interpolating_network, tanh_network
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK, finish_axes
 
 STEEPNESS = (1.0, 4.0, 20.0, 160.0)
 SIZES = (4, 8, 16, 32, 64)

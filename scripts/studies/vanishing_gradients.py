@@ -21,9 +21,9 @@ from studies.options import StudyOptions
 
 import zoo
 from zoo import reference
+from zoo.drawing import INK, finish_axes
 from zoo.inspection import dead_units, gradient_norms, live_paths, plot_live_paths
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import INK, finish_axes
 from zoo.training.histories import plot_histories
 
 DEPTHS = (2, 5, 10, 20, 35, 50)

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from studies.options import StudyOptions
 
 import zoo
+from zoo.drawing import finish_axes
 from zoo.inspection import plot_weight_images, weight_images
 from zoo.reporting.study import StudyReport
-from zoo.training.curves import finish_axes
 from zoo.training.histories import plot_histories
 
 STRENGTHS = (0.0, 0.001, 0.01, 0.1, 1.0)

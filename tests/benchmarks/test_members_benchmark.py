@@ -5,20 +5,18 @@ Nothing here asserts on wall time.
 
 import dataclasses
 import importlib
-import os
 import re
 import signal
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import child
 import members
 import members_document
 import members_race
 import members_tasks
 import pytest
+from benchmark_processes import check_no_child_outlives, check_wrong_usage, rows_of, start
 from members_race import Result
 from members_tasks import CONTESTANTS, TASKS
 
@@ -42,27 +40,10 @@ say(event="end", accuracies=[1 / count for count in spec["counts"]])
 """
 
 
-def start(tmp_path, *arguments):
-    """The script in a process of its own; its files, and so its children's command lines, are below `tmp_path`."""
-    environment = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"} | {"TMPDIR": str(tmp_path)}
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-    )
-
-
-def rows_of(text):
-    return [re.split(r"\s*\|\s*", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
-
-
 def test_quick_run_has_every_row(tmp_path, monkeypatch, run_main):
     """One of ours and one of PyTorch's; the others are below."""
-    missing, here = members_race.missing, ("ours", "pytorch_stacked")
-    monkeypatch.setattr(members_race, "missing", lambda task, name: "here" if name in here else missing(task, name))
+    for name in ("ours", "pytorch_stacked"):
+        monkeypatch.setitem(CONTESTANTS, name, CONTESTANTS[name]._replace(needs="no_such_package"))
     output = tmp_path / "results" / "members.md"
     out, _ = run_main(members.main, "--quick", "--only", "digits", "--output", str(output))
     assert output.read_text() == out
@@ -73,7 +54,7 @@ def test_quick_run_has_every_row(tmp_path, monkeypatch, run_main):
     for count in ("1", "8"):
         for contestant in CONTESTANTS.values():
             row = table[count, contestant.title]
-            if row[2] == "here" or "not installed" in row[2]:
+            if "not installed" in row[2]:
                 continue
             assert float(row[2].replace(",", "")) > 0  # member-epochs a second
             assert 0 <= float(row[6]) <= 1  # accuracy
@@ -103,49 +84,24 @@ def test_stacked_torch_is_a_contestant(tmp_path):
 
 @pytest.mark.parametrize("arguments", [("--only", "nonsense"), ("--repeats", "0")])
 def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path, arguments):
-    process = start(tmp_path, *arguments)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert out == ""
-    assert len(err.splitlines()) == 1
-    assert err.startswith("error: ")
+    check_wrong_usage(SCRIPT, tmp_path, *arguments)
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 def test_no_child_outlives_the_race(tmp_path):
-    process = start(tmp_path, "--quick", "--only", "digits")
-    deadline = time.monotonic() + 60
-    while not below(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert below(tmp_path)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == "interrupted"
-    while below(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert below(tmp_path) == []
-    assert not list(tmp_path.glob("members-benchmark-*"))
-
-
-def below(folder):
-    """Numbers of the processes whose command line names a folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder) in path.read_text():
-                found.append(path.parent.name)
-        except OSError:  # it has just ended
-            continue
-    return found
+    process = start(SCRIPT, tmp_path, "--quick", "--only", "digits")
+    check_no_child_outlives(process, tmp_path, signal.SIGINT)
 
 
 def test_a_race_goes_forth_and_back_and_goes_on_without_who_fails(tmp_path, monkeypatch):
     worker, log = tmp_path / "worker.py", tmp_path / "log"
     worker.write_text(FAKE_WORKER.format(folder=str(SCRIPT.parent), log=str(log)))
     monkeypatch.setattr(members_race, "_WORKER", worker)
-    monkeypatch.setattr(members_race, "_SETTLE", 0)
-    monkeypatch.setattr(members_race, "missing", lambda task, name: "no" if name == "pytorch_stacked" else None)
+    monkeypatch.setattr(members_race, "SETTLE", 0)
+    monkeypatch.setitem(
+        CONTESTANTS, "pytorch", CONTESTANTS["pytorch"]._replace(needs="json")
+    )  # the fake one needs none
+    monkeypatch.setitem(CONTESTANTS, "pytorch_stacked", CONTESTANTS["pytorch_stacked"]._replace(needs="no_such_torch"))
     lines = []
     results = members_race.race("softmax", rounds=2, quick=True, say=lines.append)
     together, ours, broken, absent = results
@@ -155,7 +111,7 @@ def test_a_race_goes_forth_and_back_and_goes_on_without_who_fails(tmp_path, monk
     assert together.accuracies == {1: [1.0, 1.0], 8: [0.125, 0.125]}
     assert (together.rate(8), ours.rate(8)) == (2.0, 1.0)  # 8 and 4 members, 2 epochs, 8 seconds
     assert (broken.failed, broken.problem, broken.rate(1)) == (True, "failed: it broke", None)
-    assert (absent.failed, absent.problem) == (False, "no")
+    assert (absent.failed, absent.problem) == (False, "no_such_torch is not installed")
     assert members_document.failed({"softmax": results})
     assert not members_document.failed({"softmax": [together, ours, absent]})
     text = members_document.write([], {"softmax": results}, quick=True, minutes=1.0)
@@ -163,18 +119,16 @@ def test_a_race_goes_forth_and_back_and_goes_on_without_who_fails(tmp_path, monk
     assert "not measured" in text
 
 
-def test_missing_packages_and_data_are_named_and_are_no_failure(monkeypatch, tmp_path):
-    task = TASKS["softmax"]
+def test_missing_packages_and_data_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert members_race.missing(task, "ours").startswith("skipped: ")
-    assert members_race.missing(task.shortened(), "ours") is None
-    monkeypatch.setitem(CONTESTANTS, "pytorch", CONTESTANTS["pytorch"]._replace(needs="no_such_torch"))
-    assert members_race.missing(task, "pytorch") == "no_such_torch is not installed"
+    assert child.missing("json", data="mnist") == "skipped: TFDS has no MNIST prepared (TFDS_DATA_DIR)"
+    assert child.missing("json", data="digits") is None
+    assert child.missing("json", "no_such_torch", data="mnist") == "no_such_torch is not installed"
 
 
 def made_up(others=0.01):
     def result(name, seconds):
-        return Result(name, 2, dict.fromkeys((1, 8, 64, 256), seconds), {64: [0.5, 0.75]}, [others])
+        return Result(name, 2, dict.fromkeys((1, 8, 64, 256), seconds), {64: [0.5, 0.75]}, others=[others])
 
     return {
         "softmax": [

@@ -3,18 +3,13 @@
 Nothing here asserts on wall time.
 """
 
-import re
-
 import pytest
 import scale
 import scale_document
 import scale_folder
 import scale_search
+from benchmark_processes import rows_of
 from scale import Found
-
-
-def rows_of(text):
-    return [re.split(r"\s*\|\s*", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
 
 
 @pytest.mark.parametrize("arguments", [("--only", "nonsense"), ("--repeats", "0")])
@@ -62,10 +57,10 @@ def made_up(others=0.01):
         "open": 1.0,
     }
     return {
-        "random": [Found({"random, search": search, "random, resumed": resumed}, [others])],
+        "random": [Found({"random, search": search, "random, resumed": resumed}, others=[others])],
         "gp": [Found(problem="failed: it broke", failed=True)],
-        "folder": [Found({"1000 streamed": folder, "100000 streamed": many}, [others])],
-        "report": [Found({"report": pages}, [others])],
+        "folder": [Found({"1000 streamed": folder, "100000 streamed": many}, others=[others])],
+        "report": [Found({"report": pages}, others=[others])],
     }
 
 

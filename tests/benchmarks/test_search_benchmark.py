@@ -6,7 +6,6 @@ Nothing here asserts on wall time.
 import importlib
 import itertools
 import json
-import os
 import re
 import signal
 import subprocess
@@ -23,11 +22,10 @@ import search_memory
 import search_networks
 import search_ours
 import search_race
-import search_targets
 import search_tasks
 import stopwatch
-from children import ChildError
-from search_race import Result
+from benchmark_processes import check_no_child_outlives, check_wrong_usage, rows_of, start
+from child import ChildError
 from search_targets import Measurements
 from search_tasks import Entry, Found, Job, Trial
 
@@ -35,7 +33,6 @@ import zoo
 from tuning import discovery
 
 SCRIPT = Path(search.__file__)
-ONE_BY_ONE = search_targets.ONE_BY_ONE
 
 # A contestant without a framework: it trains what it is asked to, an epoch less in bfloat16, and dies as "optuna".
 FAKE_WORKER = """
@@ -58,23 +55,6 @@ if spec["entry"][1] == "bfloat16":
     trials[-1]["epochs"] = 0
 say(event="end", trials=trials, curve=[], workers=[], traces=None, signatures=None)
 """
-
-
-def start(tmp_path, *arguments):
-    """The script in a process of its own; its files, and so its children's command lines, are below `tmp_path`."""
-    environment = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"} | {"TMPDIR": str(tmp_path)}
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-    )
-
-
-def rows_of(text):
-    return [re.split(r"\s*\|\s*", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
 
 
 def softmax_with(monkeypatch, *entries):
@@ -117,41 +97,13 @@ def test_contestants_search_all_of_the_grid(tmp_path, entry):
 
 @pytest.mark.parametrize("arguments", [("--only", "nonsense"), ("--repeats", "0")])
 def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path, arguments):
-    process = start(tmp_path, *arguments)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert out == ""
-    assert len(err.splitlines()) == 1
-    assert err.startswith("error: ")
+    check_wrong_usage(SCRIPT, tmp_path, *arguments)
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 def test_no_child_outlives_the_race(tmp_path):
-    process = start(tmp_path, "--quick", "--only", "hyperband")
-    deadline = time.monotonic() + 60
-    while not below(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert below(tmp_path)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == "interrupted"
-    while below(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert below(tmp_path) == []
-    assert not list(tmp_path.glob("search-benchmark-*"))
-
-
-def below(folder):
-    """Numbers of the processes whose command line names a folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder) in path.read_text():
-                found.append(path.parent.name)
-        except OSError:  # it has just ended
-            continue
-    return found
+    process = start(SCRIPT, tmp_path, "--quick", "--only", "hyperband")
+    check_no_child_outlives(process, tmp_path, signal.SIGTERM)
 
 
 @pytest.fixture
@@ -160,7 +112,7 @@ def fakes(tmp_path, monkeypatch):
     worker, log = tmp_path / "worker.py", tmp_path / "log"
     worker.write_text(FAKE_WORKER.format(folder=str(SCRIPT.parent), log=str(log)))
     monkeypatch.setattr(search_race, "_WORKER", worker)
-    monkeypatch.setattr(search_race, "missing", lambda task, entry: None)
+    monkeypatch.setattr(search_race, "missing", lambda *packages, data: None)
     softmax_with(monkeypatch, Entry("ours"), Entry("stock"), Entry("optuna"), Entry("stock", "bfloat16"))
     return log
 
@@ -189,13 +141,14 @@ def test_only_the_chosen_engines_take_part(fakes):
 
 
 def test_missing_packages_and_data_are_named_and_are_no_failure(monkeypatch, tmp_path):
-    task = search_tasks.TASKS["softmax"]
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert search_race.missing(task, Entry("stock")).startswith("skipped: ")
-    assert search_race.missing(task.shortened(), Entry("stock")) is None
-    contestant = search_tasks.Contestant("Ray Tune", "search_ray", ("no_such_ray",))
+    contestant = search_tasks.Contestant("Ray Tune", "search_ray", ("tensorflow", "no_such_ray"))
     monkeypatch.setitem(search_tasks.CONTESTANTS, "ray", contestant)
-    assert search_race.missing(task, Entry("ray")) == "no_such_ray is not installed"
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    softmax_with(monkeypatch, Entry("ray"), Entry("stock"))
+    ray, stock = search_race.race("softmax", rounds=1, quick=False, engines=("ray", "stock"), say=str)
+    assert ray.problem == "no_such_ray is not installed"
+    assert stock.problem == "skipped: TFDS has no MNIST prepared (TFDS_DATA_DIR)"
+    assert [ray.failed, stock.failed] == [False, False]
 
 
 def test_check_counts_cells_and_epochs():
@@ -211,101 +164,6 @@ def test_check_counts_cells_and_epochs():
     search_race.check(band, Entry("optuna"), whole)  # as many trials as it likes
     with pytest.raises(ChildError, match="1 trials"):
         search_race.check(band, Entry("stock"), whole)
-
-
-def made_up(contestant, *seconds, scores=(0.5, 0.9), **facts):
-    entry = contestant if isinstance(contestant, Entry) else Entry(contestant)
-    trials = [Trial({"l2": float(i), "combination": i}, score, 5) for i, score in enumerate(scores)]
-    return Result(entry, list(seconds), [Found(trials, **facts) for _ in seconds], others=[0.01])
-
-
-def made_up_measurements():
-    return Measurements(
-        {
-            "softmax": [
-                made_up("ours", 1.0, 2.0, 9.0, traces=1, signatures=1),
-                made_up(ONE_BY_ONE, 3.0, scores=(0.501, 0.897)),
-                made_up("stock", 12.0, scores=(0.51, 0.9)),
-            ],
-            "cnn": [
-                made_up("ours", 20.0, scores=(0.5, 0.9), traces=3, signatures=2),
-                made_up(Entry("ours", "bfloat16"), 10.0),
-                made_up("stock", 30.0, scores=(0.93, 0.5)),
-                Result(Entry("ray"), problem="ray is not installed"),
-            ],
-            "memory": [
-                made_up(ONE_BY_ONE, 1.0, curve=[800.0] + [805.0] * 49),
-                made_up(ONE_BY_ONE._replace(at_once=2), 1.0, curve=[700.0] * 50, workers=[900.0, 890.0]),
-                made_up("stock", 1.0, curve=[800.0 + 3 * i for i in range(50)]),
-            ],
-        }
-    )
-
-
-def test_targets_are_ratios_of_medians():
-    found = {target.claim: target for target in search_targets.targets(made_up_measurements())}
-    expected = {
-        "softmax grid: times as fast as Keras Tuner": (6.0, False),
-        "softmax grid, trials one by one: times as fast as Keras Tuner": (4.0, False),
-        "softmax grid: rank among our cells of the one that is best one by one": (1, True),
-        "softmax grid: rank among our cells of the one that is best in Keras Tuner": (1, True),
-        "softmax grid: points by which a cell's accuracy differs at most from the one trained by itself": (0.3, False),
-        "softmax grid: points by which a cell's accuracy differs at most from Keras Tuner's": (1.0, None),
-        "cnn, float32: times as fast as Keras Tuner": (1.5, True),
-        "cnn, bfloat16 against float32: times as fast as Keras Tuner": (3.0, True),
-        "memory: the one process from the first to the last of 50 trials": (5.0, True),
-        "memory: the process above two workers from the first to the last of 50 trials": (0.0, True),
-        "traces beyond one for each structure of models": (1, False),
-        "softmax: points of our best score below Keras Tuner's, unless the best cell is the same": (0.0, True),
-        "cnn: points of our best score below Keras Tuner's, unless the best cell is the same": (3.0, False),
-    }
-    for claim, (value, met) in expected.items():
-        assert found[claim].measured == pytest.approx(value)
-        assert found[claim].is_met is met
-    unknown = [target for claim, target in found.items() if claim not in expected]
-    assert all(target.measured is None and target.is_met is None for target in unknown)
-    assert len(found) == 17
-
-
-def test_ranks_and_differences_of_cells_are_by_means_over_repeats():
-    ours = made_up("ours", 1.0, 1.0, scores=(0.5, 0.9, 0.8))
-    other = made_up("stock", 1.0, scores=(0.5, 0.8, 0.9))
-    other.found.append(Found([Trial({"l2": 2.0, "combination": 2}, 0.7, 5)]))
-    found = Measurements({"softmax": [ours, other]})
-    assert found.rank_of_best("softmax", search_targets.STOCK) == 1
-    other.found.pop()
-    assert found.rank_of_best("softmax", search_targets.STOCK) == 2
-    assert found.farthest_cell("softmax", search_targets.STOCK) == pytest.approx(10)
-    assert found.rank_of_best("softmax", ONE_BY_ONE) is None
-    assert found.farthest_cell("softmax", ONE_BY_ONE) is None
-
-
-def test_best_cell_is_by_the_mean_over_repeats():
-    result = made_up("ours", 1.0, 1.0)
-    result.found = [Found([Trial({"a": 1}, 0.9, 1), Trial({"a": 2}, 0.8, 1)]), Found([Trial({"a": 1}, 0.5, 1)])]
-    assert [(cell.values, cell.score) for cell in result.cells()] == [({"a": 2}, 0.8), ({"a": 1}, 0.7)]
-    assert result.best == 0.7
-
-
-def test_document_shows_ratios_growth_and_verdicts():
-    text = search_document.write([("cores", "2")], made_up_measurements(), quick=False, minutes=12.34)
-    rows = rows_of(text)
-    ours = next(row for row in rows if row[:2] == ["this project", "float32"])
-    assert ours[2:8] == ["2.00", "1.00 to 9.00", "6.00", "1.00", "2", "10"]
-    assert ours[10:] == ["0.9000", "0.7000"]
-    assert any(row[:3] == ["Ray Tune", "float32", "ray is not installed"] for row in rows)
-    assert ["Keras Tuner", "147", "800", "827", "857", "887", "917", "947", "–"] in rows
-    assert ["this project, one by one, 2 at once", "0.00", *["700"] * 6, "900"] in rows
-    assert ["cnn", "this project", "float32", "2", "2", "3"] in rows
-    verdicts = {row[0]: row[1:] for row in rows if len(row) == 4}
-    assert verdicts["cnn, float32: times as fast as Keras Tuner"] == ["≥ 1.3", "1.50", "yes"]
-    assert "quiet machine" not in text
-
-
-def test_document_warns_of_a_busy_machine():
-    found = made_up_measurements()
-    found.races["cnn"][0].others = [0.9, 0.7]
-    assert "measure again on a quiet machine" in search_document.write([], found, quick=False, minutes=1.0)
 
 
 @pytest.mark.parametrize(("max_epochs", "cost"), [(1, (1, 1)), (3, (6, 11)), (9, (23, 75)), (27, (70, 375))])

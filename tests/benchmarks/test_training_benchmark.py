@@ -5,15 +5,10 @@ Nothing here asserts on wall time.
 
 import dataclasses
 import importlib
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import children
 import document
 import floors
 import keras_contestants
@@ -22,15 +17,17 @@ import pytest
 import samples
 import sections
 import stopwatch
-import table
-import targets
 import tasks
 import tensorflow as tf
 import training
-from children import Result
+import training_race
+from benchmark_processes import check_no_child_outlives, check_wrong_usage, start
+from child import ChildError
 from course import Course, Prepared
 from targets import Measurements
 from tasks import Entry
+
+import zoo
 
 SCRIPT = Path(training.__file__)
 
@@ -51,25 +48,12 @@ say(event="end", accuracy=0.9)
 """
 
 
-def start(tmp_path, *arguments):
-    """The script in a process of its own; its files, and so its children's command lines, are below `tmp_path`."""
-    environment = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"} | {"TMPDIR": str(tmp_path)}
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-    )
-
-
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     worker = tmp_path / "worker.py"
     worker.write_text(FAKE_WORKER)
-    monkeypatch.setattr(children, "_WORKER", worker)
-    monkeypatch.setattr(children, "_SETTLE", 0.0)
+    monkeypatch.setattr(training_race, "_WORKER", worker)
+    monkeypatch.setattr(training_race, "SETTLE", 0.0)
     lines = []
     made_up = dict.fromkeys(samples.SHAPES, Prepared(tmp_path / "turns.log", "made up", False))
     return Course(3, True, lines.append, made_up), lines
@@ -126,48 +110,17 @@ def test_contestants_of_keras_train_one_lap_an_epoch(tmp_path, monkeypatch, name
 
 @pytest.mark.parametrize("arguments", [("--only", "nonsense"), ("--only", ""), ("--repeats", "0")])
 def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path, arguments):
-    process = start(tmp_path, *arguments)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert out == ""
-    assert len(err.splitlines()) == 1
-    assert err.startswith("error: ")
+    check_wrong_usage(SCRIPT, tmp_path, *arguments)
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_child_outlives_the_race(tmp_path, number):
-    process = start(tmp_path, "--quick", "--only", "digits")
+    process = start(SCRIPT, tmp_path, "--quick", "--only", "digits")
     for line in process.stderr:
         if "starting" in line:
             break
-    deadline = time.monotonic() + 60
-    while len(below(tmp_path)) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(below(tmp_path)) >= 3
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    if number == signal.SIGKILL:
-        assert process.returncode == -number
-    else:
-        assert process.returncode == 130
-        assert err.splitlines()[-1] == "interrupted"
-        assert not list(tmp_path.glob("training-benchmark-*"))
-    while below(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert below(tmp_path) == []
-
-
-def below(folder):
-    """Numbers of the processes whose command line names a folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder) in path.read_text():
-                found.append(path.parent.name)
-        except OSError:  # it has just ended
-            continue
-    return found
+    check_no_child_outlives(process, tmp_path, number, children=3)
 
 
 def test_a_race_goes_forth_and_back_and_outlives_a_crash(course):
@@ -181,7 +134,7 @@ def test_a_race_goes_forth_and_back_and_outlives_a_crash(course):
         quick_images=7,
         entries=(Entry("ours"), Entry("stock"), Entry("tutorial", "bfloat16")),
     )
-    ours, stock, broken = children.race(course, "mlp", task)
+    ours, stock, broken = training_race.race(course, "mlp", task)
     assert (ours.first, ours.seconds, ours.median) == (0.5, [1.5, 2.5, 3.5], 2.5)
     assert (ours.accuracy, ours.weights, ours.images, ours.resident, ours.peak) == (0.9, 5, 7, 103.0, 200.0)
     assert len(ours.others) == 4
@@ -200,8 +153,8 @@ def test_a_race_goes_forth_and_back_and_outlives_a_crash(course):
 def test_a_process_that_dies_leaves_its_last_words(tmp_path):
     missing = {"task": "mlp", "precision": "float32", "images": 1, "turns": [1], "file": "/none.npz", "is_mnist": False}
     with (
-        children.Child({"contestant": "sklearn", **missing}) as child,
-        pytest.raises(children.ChildError, match=r"^FileNotFoundError: .*none\.npz"),
+        training_race.start({"contestant": "sklearn", **missing}) as child,
+        pytest.raises(ChildError, match=r"^FileNotFoundError: .*none\.npz"),
     ):
         child.answer()
 
@@ -209,15 +162,16 @@ def test_a_process_that_dies_leaves_its_last_words(tmp_path):
 def test_missing_peers_are_named_and_are_no_failure(course, monkeypatch):
     course, _ = course
     monkeypatch.setitem(tasks.CONTESTANTS, "pytorch", tasks.Contestant("PyTorch", "torch_contestants", "no_such_torch"))
-    monkeypatch.setattr(children.zoo, "list_models", list)
     task = tasks.TASKS["resnet20"]
-    results = {result.entry: result for result in children.race(course, "resnet20", task)}
+    results = {result.entry: result for result in training_race.race(course, "resnet20", task)}
     assert results[Entry("pytorch")].problem == "no_such_torch is not installed"
-    assert results[Entry("ours")].problem.startswith("not available")
     assert results[Entry("stock")].seconds
     found = Measurements(races={"resnet20": list(results.values())})
-    assert results[Entry("stock", "bfloat16")].failed  # the fake one dies; those that are missing do not count
-    assert [result.failed for result in results.values()].count(True) == 1
+    failed = [entry for entry, result in results.items() if result.failed]
+    assert failed == [
+        Entry("ours", "bfloat16"),
+        Entry("stock", "bfloat16"),
+    ]  # the fake ones die; what is missing does not count
     assert "no_such_torch is not installed" in document.write([], [], found, quick=False, minutes=1.0)
 
 
@@ -247,125 +201,10 @@ def test_first_epochs_and_memory_are_medians_of_fresh_processes(course):
     assert all(len(row.results) == 3 and row.resident == 100.0 and row.peak == 200.0 for row in rows)
 
 
-def made_up_measurements():
-    def result(contestant, precision, *seconds, images=60_000):
-        return Result(Entry(contestant, precision), images, list(seconds), others=[0.01])
-
-    memory = [
-        sections.Memory(Entry("ours"), images, [Result(Entry("ours"), images, resident=size, peak=size + 10)])
-        for images, size in ((60_000, 860.0), (600, 800.0))
-    ]
-    return Measurements(
-        races={
-            "mlp": [
-                result("ours", "float32", 2.0, 1.0, 9.0),
-                result("ours", "bfloat16", 1.0),
-                result("stock", "float32", 4.0),
-                result("pytorch", "float32", 3.0),
-                result("pytorch", "bfloat16", 1.25),
-                result("floor", "float32", 1.0),
-                result("floor", "bfloat16", 0.8),
-            ],
-            "cnn": [result("ours", "float32", 6.0)],
-            "pipeline": [result("pipeline", "plain", 1.5, images=60_000)],
-        },
-        memory=memory,
-    )
-
-
-def test_targets_are_ratios_of_medians():
-    found = {target.claim: target for target in targets.targets(made_up_measurements())}
-    expected = {
-        "mlp, float32: epoch against stock `fit` in float32": (0.5, True),
-        "mlp, bfloat16: epoch against stock `fit` in float32": (0.25, True),
-        "mlp: time against PyTorch, each in its best precision": (0.8, True),
-        "mlp, float32: share of the speed of its matrix products alone": (50.0, False),
-        "mlp, bfloat16: share of the speed of its matrix products alone": (80.0, True),
-        "the input pipeline alone against what the cnn takes": (4.0, True),
-        "resident memory: 60,000 images minus 600": (60.0, True),
-    }
-    for claim, (value, met) in expected.items():
-        assert found[claim].measured == pytest.approx(value)
-        assert found[claim].is_met is met
-    unknown = [target for claim, target in found.items() if claim not in expected]
-    assert all(target.measured is None and target.is_met is None for target in unknown)
-    assert len(found) == 17
-
-
-def test_document_shows_ratios_floors_and_verdicts():
-    text = document.write([("cores", "2")], ["mnist: made up"], made_up_measurements(), quick=False, minutes=12.34)
-    rows = [re.split(r"\s*\|\s*", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
-    assert ["cores", "2"] in rows
-    ours = next(row for row in rows if row[:2] == ["this project", "float32"])
-    assert ours[2:7] == ["2.00", "1.00 to 9.00", "30,000", "0.50", "1.60"]
-    assert ["mlp", "float32", "1.00", "2.00", "50 %", "25 %", "33 %"] in rows
-    assert ["plain", "40,000", "10,000", "4.00"] in rows
-    assert ["this project", "difference", "60.0", "60.0"] in rows
-    verdicts = {row[0]: row[1:] for row in rows if len(row) == 4}
-    assert verdicts["resident memory: 60,000 images minus 600"] == ["≤ 70 MB", "60 MB", "yes"]
-    assert verdicts["resnet20 forward: time against PyTorch, each in its best precision"] == [
-        "reported (aim 1.5)",
-        "not measured",
-        "–",
-    ]
-    assert "quiet machine" not in text
-    assert "12.3" in text
-
-
-def test_document_warns_of_a_busy_machine_and_judges_no_quick_run():
-    found = made_up_measurements()
-    found.races["mlp"][0].others = [0.9, 0.7]
-    assert "measure again on a quiet machine" in document.write([], [], found, quick=False, minutes=1.0)
-    quick = document.write([], [], found, quick=True, minutes=1.0)
-    assert "The numbers mean nothing" in quick
-    assert "not judged" in quick
-    assert "| yes" not in quick
-
-
-def test_document_says_when_the_networks_differ():
-    found = made_up_measurements()
-    found.races["mlp"][0].weights, found.races["mlp"][2].weights = 5, 6
-    assert "The networks differ: this project 5, Keras `fit` 6 weights." in document.write(
-        [], [], found, quick=True, minutes=1.0
-    )
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, "–"), (0.0123456, "0.0123"), (1.5, "1.50"), (99.96, "100"), (12345.6, "12,346"), (1.2e-05, "0.0000120")],
-)
-def test_numbers_have_three_significant_digits(value, text):
-    assert table.number(value) == text
-
-
-def test_ratios_of_what_is_unknown_are_unknown():
-    assert table.ratio(3.0, 2.0) == 1.5
-    assert table.ratio(None, 2.0) is None
-    assert table.ratio(3.0, None) is None
-    assert table.ratio(3.0, 0.0) is None
-    assert table.difference(3.0, 2.0) == 1.0
-    assert table.difference(None, 2.0) is None
-    assert table.least([None, 2.0, 1.0]) == 1.0
-    assert table.least([None]) is None
-    assert (table.times(None), table.percent(None), table.spread([])) == ("–", "–", "–")
-    assert table.spread([2.0, 1.0]) == "1.00 to 2.00"
-
-
-def test_markdown_pads_and_escapes():
-    assert table.markdown(("name", "n"), [("a|b", "1"), ("c", "1,000")]).splitlines() == [
-        "| name |     n |",
-        "| ---- | ----: |",
-        "| a\\|b |     1 |",
-        "| c    | 1,000 |",
-    ]
-    with pytest.raises(ValueError, match="1 cells"):
-        table.markdown(("name", "n"), [("a",)])
-
-
 def test_only_keeps_the_order_and_refuses_unknown_names():
     assert tasks.chosen_sections(None) == tasks.SECTIONS
     assert tasks.chosen_sections("cnn, digits") == ("digits", "cnn")
-    with pytest.raises(training.zoo.UsageError, match="did you mean 'mlp'"):
+    with pytest.raises(zoo.UsageError, match="did you mean 'mlp'"):
         tasks.chosen_sections("mpl")
 
 
@@ -387,7 +226,7 @@ def test_made_up_samples_are_uint8_with_a_pattern_a_class(tmp_path, monkeypatch)
     assert arrays.x.shape == (400, 32, 32, 3)
     assert arrays.x.dtype == arrays.x_test.dtype == np.uint8
     assert arrays.validation is None
-    with pytest.raises(training.zoo.DataError, match="500 training images, 501"):
+    with pytest.raises(zoo.DataError, match="500 training images, 501"):
         samples.read(tmp_path / "cifar.npz", 501)
     means = np.stack([arrays.x[arrays.y == k].mean(axis=(0, 2)).ravel() for k in range(10)])
     assert np.ptp(means, axis=0).mean() > 5
@@ -415,11 +254,9 @@ def test_floors_are_the_products_of_a_gradient_step(layer):
 @pytest.mark.parametrize("name", ["digits", "softmax", "mlp", "cnn", "resnet20"])
 def test_all_contestants_build_the_same_network(name, tmp_path):
     task = tasks.TASKS[name]
-    if task.model not in training.zoo.list_models():
-        pytest.skip(f"zoo.list_models() has no {task.model!r}")
     job = stopwatch.Job(task, "float32", 1, tmp_path)
     shape = samples.SHAPES[task.data][0]
-    ours = training.zoo.build(task.model, shape, samples.CLASSES, **task.options)
+    ours = zoo.build(task.model, shape, samples.CLASSES, **task.options)
     stock = keras_contestants._compiled(job, shape)
     expected = sorted(tuple(weight.shape) for weight in ours.trainable_weights)
     assert sorted(tuple(weight.shape) for weight in stock.trainable_weights) == expected

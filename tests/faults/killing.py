@@ -95,22 +95,41 @@ class Rounds:
         """What is done once afterwards."""
 
 
-class TrainingRounds(Rounds):
+class ContinuedRounds(Rounds):
+    """What is gone on with until it is done equals what was not interrupted; then another is begun."""
+
+    _number = 0
+
+    @property
+    def _cut(self) -> Path:
+        return self.folder / f"cut-{self._number}"
+
+    def verified(self) -> str:
+        self.compare(self.folder / "whole", self._cut)
+        assert not list(self._cut.rglob(".zoo-*"))
+        self.seen["compared with the whole"] += 1
+        self._number += 1
+        return "verified"
+
+    def end(self) -> None:
+        self.server.run(*self.work())
+        self.verified()
+
+    def compare(self, whole: Path, cut: Path) -> None:
+        raise NotImplementedError
+
+
+class TrainingRounds(ContinuedRounds):
     """A training is gone on with until it is done: it equals one that was not interrupted, bit by bit."""
 
     epochs = 60
 
     def begin(self) -> float:
-        self._number = 0
         seconds = self.server.run("train", str(self.folder / "whole"), self.epochs)
         return 0.8 * seconds  # what is left of an interrupted one takes less
 
     def work(self) -> Sequence[object]:
         return "train", str(self._cut), self.epochs
-
-    @property
-    def _cut(self) -> Path:
-        return self.folder / f"cut-{self._number}"
 
     def look(self) -> str:
         begun = (self._cut / "state.npz").exists()
@@ -123,25 +142,17 @@ class TrainingRounds(Rounds):
             assert not (self._cut / "result.json").exists()
             print(f"epoch {epoch}", end=", ")
             return "goes on" if begun else "refused"
-        self._compare()
-        self._number += 1
-        return "verified"
+        return self.verified()
 
-    def end(self) -> None:
-        self.server.run(*self.work())
-        self._compare()
-
-    def _compare(self) -> None:
-        whole, cut = zoo.load_run(self.folder / "whole"), zoo.load_run(self._cut)
+    def compare(self, whole: Path, cut: Path) -> None:
+        assert (cut / "best.weights.h5").read_bytes() == (whole / "best.weights.h5").read_bytes()
+        whole, cut = zoo.load_run(whole), zoo.load_run(cut)
         for one, other in zip(whole.model.get_weights(), cut.model.get_weights(), strict=True):
             assert np.array_equal(one, other)
         for name in ("history", "steps", "validations"):
             one, other = (getattr(run, name).drop(columns="seconds", errors="ignore") for run in (whole, cut))
             assert one.equals(other), name
         assert whole.metrics == cut.metrics
-        assert (self._cut / "best.weights.h5").read_bytes() == (self.folder / "whole" / "best.weights.h5").read_bytes()
-        assert not list(self._cut.glob(".zoo-*"))
-        self.seen["compared with the whole"] += 1
 
 
 class ExportRounds(Rounds):
@@ -171,21 +182,16 @@ class ExportRounds(Rounds):
         assert [entry.name for entry in self.folder.iterdir()] == ["export"]
 
 
-class SearchRounds(Rounds):
+class SearchRounds(ContinuedRounds):
     """A search is gone on with until it is done: its table equals that of one that was not interrupted."""
 
     epochs = 12
 
     def begin(self) -> float:
-        self._number = 0
         return self.server.run("search", str(self.folder / "whole"), self.epochs)
 
     def work(self) -> Sequence[object]:
         return "search", str(self._cut), self.epochs
-
-    @property
-    def _cut(self) -> Path:
-        return self.folder / f"cut-{self._number}"
 
     def look(self) -> str:
         if refusal := refusal_of(ZooError, lambda: tuning.load_result(self._cut)):
@@ -193,22 +199,14 @@ class SearchRounds(Rounds):
             return "refused"
         if not (self._cut / "result.json").exists():
             return "goes on"
-        self._compare()
-        self._number += 1
-        return "verified"
+        return self.verified()
 
-    def end(self) -> None:
-        self.server.run(*self.work())
-        self._compare()
-
-    def _compare(self) -> None:
-        whole, cut = tuning.load_result(self.folder / "whole"), tuning.load_result(self._cut)
+    def compare(self, whole: Path, cut: Path) -> None:
+        whole, cut = tuning.load_result(whole), tuning.load_result(cut)
         tables = [result.table.drop(columns=["seconds", "attempts"], errors="ignore") for result in (whole, cut)]
         assert tables[0].equals(tables[1])
         for one, other in zip(whole.best_model().get_weights(), cut.best_model().get_weights(), strict=True):
             assert np.array_equal(one, other)
-        assert not list(self._cut.rglob(".zoo-*"))
-        self.seen["compared with the whole"] += 1
 
 
 class FeatureRounds(Rounds):

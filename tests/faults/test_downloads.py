@@ -61,6 +61,6 @@ def test_a_data_set_whose_download_fails_is_one_line(monkeypatch):
     monkeypatch.setattr(tfds_source, "_network_answers", lambda: True)
     builder = types.SimpleNamespace(is_prepared=lambda: False, download_and_prepare=refuse)
     with pytest.raises(zoo.ZooError) as caught:
-        tfds_source._Source._prepare(types.SimpleNamespace(name="kmnist", builder=builder))
-    reason = "Artifact http://x/y.zip has wrong checksum."
+        tfds_source.Source._prepare(types.SimpleNamespace(name="kmnist", builder=builder))
+    reason = "Artifact http://x/y.zip has wrong checksum. Got: 1 Expected: 2"
     assert str(caught.value) == f"kmnist: the download failed ({reason}); try again, or use 'digits'"

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
 import io
 import json
 import struct
-import sys
+import types
 import zlib
-from pathlib import Path
 
-import command
+import evaluate
+import folders
 import numpy as np
 import pytest
 from PIL import Image
+from script_lines import check_line
 
-import tuning
 import zoo
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 NAME = "n" * 300  # longer than file systems take
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def call(capsys):
-    """Runs a script's main and gives (exit code, lines of standard error)."""
-
-    def run(name, *arguments):
-        capsys.readouterr()
-        try:
-            code = load(name).main([str(a) for a in arguments])
-        except SystemExit as stop:  # argparse
-            code = stop.code
-        return code, capsys.readouterr().err.splitlines()
-
-    return run
-
 
 # options and names: (exit code, words of the message, script, arguments)
 OPTIONS = [
     (2, "epochs must be a whole number of at least 1", "train", "--epochs -1"),
     (2, "--epochs: invalid int value: '1e3'", "train", "--epochs 1e3"),
     (2, "epochs must be a whole number", "train", f"--epochs {10**20}"),
-    (2, "learning_rate must be a number above 0. Received: learning_rate=nan", "train", "--learning-rate nan"),
+    (2, "learning_rate must be a finite number above 0. Received: learning_rate=nan", "train", "--learning-rate nan"),
     (2, "learning_rate=inf", "train", "--learning-rate inf"),
     (2, "seed must be a whole number of at least 0", "train", "--seed -1"),
     (2, f"Received: seed={10**20 - 1}", "train", f"--seed {10**20 - 1}"),
@@ -76,7 +50,7 @@ OPTIONS = [
     (2, "l2 lists 1 more than once", "tune", "--values l2=1,1"),
     (
         2,
-        "learning_rate must be a number above 0. Received: learning_rate=-1",
+        "learning_rate must be a finite number above 0. Received: learning_rate=-1",
         "tune",
         "--values learning_rate=-1:0.5",
     ),
@@ -90,6 +64,8 @@ OPTIONS = [
     (2, "workers must be", "tune", "--workers 0"),
     (2, "unknown study '../x'", "study", "run ../x"),
     (2, "unrecognized arguments: -x", "study", "run weight_decay -x"),
+    (2, "unrecognized arguments: --wieghts x; did you mean --weights?", "study", "run weight_decay --wieghts x"),
+    (2, "--set: expected at least one argument", "study", "run weight_decay --set"),
     (2, "seed must be a whole number", "study", f"run weight_decay --seed {10**20}"),
     (2, "invalid choice: 'rnu'", "study", "rnu"),
     (2, "unknown export format '../x'", "export", "nowhere --formats ../x"),
@@ -118,14 +94,6 @@ WORDS = [
 ]
 
 
-def check_line(lines, words):
-    (line,) = [line for line in lines if not line.startswith("note: ")]
-    assert line.startswith("error: ")
-    assert words in line
-    assert line.isprintable()
-    assert "Error:" not in line  # no exception that nobody thought of
-
-
 @pytest.mark.parametrize(
     ("expected", "words", "script", "arguments"), [*OPTIONS, *WORDS], ids=lambda value: repr(value)[:60]
 )
@@ -134,10 +102,18 @@ def test_wrong_options_and_names_are_one_line(call, expected, words, script, arg
     monkeypatch.chdir(tmp_path / "here")
     arguments = arguments.split() if isinstance(arguments, str) else arguments
     more = ("--model", "softmax") if script == "tune" and "--model" not in arguments else ()
-    code, lines = call(script, *arguments, *more)
-    check_line(lines, words)
+    code, _, err = call(script, *arguments, *more)
+    check_line(err, words)
     assert code == expected
     assert list(tmp_path.rglob("*")) == [tmp_path / "here"]
+
+
+@pytest.mark.parametrize(("option", "words"), [("method", "unknown method 'x'"), ("executor", "unknown executor 'x'")])
+def test_method_and_executor_are_looked_at_before_the_data(call, option, words, monkeypatch):
+    monkeypatch.setattr("arguments.load_data", lambda args: pytest.fail("data were loaded"))
+    code, _, err = call("tune", f"--{option}", "x")
+    check_line(err, words)
+    assert code == 2
 
 
 def png_bomb(side):
@@ -209,10 +185,10 @@ def test_a_bad_file_in_a_folder_is_named_in_one_line(call, photographs, case, tm
     bad = photographs / "dog" / name
     put(bad, content)
     try:
-        code, lines = call("train", "--dataset", photographs, "--image-size", 8, "--epochs", 1)
+        code, _, err = call("train", "--dataset", photographs, "--image-size", 8, "--epochs", 1)
     finally:
         bad.unlink()
-    check_line(lines, words)
+    check_line(err, words)
     assert code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -234,8 +210,8 @@ def test_a_bad_folder_is_named_in_one_line(call, folders, words, tmp_path, monke
         (tmp_path / "root" / name).mkdir()
         for i in range(count):
             Image.new("L", (4, 4), 10 * place + i).save(tmp_path / "root" / name / f"{i}.png")
-    code, lines = call("train", "--dataset", "root", "--epochs", 1)
-    check_line(lines, words)
+    code, _, err = call("train", "--dataset", "root", "--epochs", 1)
+    check_line(err, words)
     assert code == 1
     assert [file.name for file in tmp_path.iterdir()] == ["root"]
 
@@ -263,15 +239,21 @@ def test_a_run_folder_that_is_none_is_one_line(call, script, case, tmp_path):
     files, words = RUNS[case]
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    code, lines = call(script, tmp_path)
-    check_line(lines, words)
+    code, _, err = call(script, tmp_path)
+    check_line(err, words)
     assert code == 1
+
+
+def test_data_without_a_test_split_are_named_with_the_run(tmp_path):
+    data = types.SimpleNamespace(config={"name": "photographs/pets"}, test=None)
+    with pytest.raises(zoo.UsageError, match=rf"^pets has no test split to measure on; the run is in {tmp_path}$"):
+        evaluate.report_run(types.SimpleNamespace(output_dir=tmp_path), data)
 
 
 def test_training_over_a_config_that_is_none_is_refused(call, tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    code, lines = call("train", "--model", "softmax", "--epochs", 1, "--output", tmp_path)
-    check_line(lines, "config.json is damaged")
+    code, _, err = call("train", "--model", "softmax", "--epochs", 1, "--output", tmp_path)
+    check_line(err, "config.json is damaged")
     assert code == 1
     assert (tmp_path / "config.json").read_text() == "{}"
 
@@ -279,45 +261,5 @@ def test_training_over_a_config_that_is_none_is_refused(call, tmp_path):
 def test_data_with_an_option_of_no_data_set_are_refused(tmp_path):
     config = {"name": "digits", "../x": 1}
     with pytest.raises(zoo.ZooError, match=r"names its data with '\.\./x', which no data set takes"):
-        command.load_named(config, tmp_path)
-    assert len(command.load_named(json.loads(json.dumps({"name": "blobs"})), tmp_path).test) == 200
-
-
-# very large grids
-
-MILLION = ("--model", "softmax", "--method", "grid", "--values", "batch_size=1:1000000", "--directory", "search")
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize(
-    ("stdin", "words"),
-    [
-        (io.StringIO("y\n"), "this grid has 1,000,000 cells: --yes trains all of them, --max-trials N the first N"),
-        (Terminal("no\n"), "nothing was trained; give shorter lists"),
-        (Terminal("\n"), "nothing was trained; give shorter lists"),
-        (Terminal(""), "nothing was trained; give shorter lists"),
-    ],
-    ids=["nobody there", "no", "return", "end of input"],
-)
-def test_a_very_large_grid_is_counted_and_asked_about(call, stdin, words, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "stdin", stdin)
-    code, lines = call("tune", *MILLION)
-    check_line(lines, words)
-    assert code == 2
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_very_large_grid_is_searched_when_somebody_agrees(monkeypatch, capsys):
-    script = load("tune")
-    space = tuning.space("softmax", (2,), 2, values={"batch_size": (1, 1_000_000)})
-    assert script._agreed_trials(argparse.Namespace(yes=True), space) == 1_000_000
-    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
-    assert script._agreed_trials(argparse.Namespace(yes=False), space) == 1_000_000
-    assert "this grid has 1,000,000 cells; train all of them? [y/N]" in capsys.readouterr().out
-    small = tuning.space("softmax", (2,), 2, values={"batch_size": (1, 10_000)})
-    assert script._agreed_trials(argparse.Namespace(yes=False), small) is None
+        folders.load_named(config, tmp_path)
+    assert len(folders.load_named(json.loads(json.dumps({"name": "blobs"})), tmp_path).test) == 200

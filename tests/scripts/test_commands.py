@@ -1,43 +1,17 @@
 """The scripts as a user runs them: the whole road on digits, bad input, exit codes."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from script_modules import SCRIPTS, load
 
-ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "scripts"
 COMMANDS = ("train", "tune", "evaluate", "predict", "export", "report", "study")
-
-
-def load(name):
-    """A script as a module of its own name, so that `main` runs in this process."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def call(capsys):
-    """Runs a script's main and gives (exit code, standard output, standard error)."""
-
-    def run(name, *arguments):
-        capsys.readouterr()
-        try:
-            code = load(name).main([str(a) for a in arguments])
-        except SystemExit as stop:  # argparse
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -133,24 +107,6 @@ def test_what_is_damaged_in_a_run_folder_is_one_line(call, trained, tmp_path, ca
     assert words in err.splitlines()[-1]
     assert "Error:" not in err  # no name of an exception, which would be one that nobody thought of
     assert not (folder / "report.html").exists()
-
-
-def test_data_that_changed_since_the_training_are_not_tested_on(call, photographs, tmp_path):
-    folder = tmp_path / "photographs"
-    shutil.copytree(photographs, folder)
-    arguments = ("--model", "softmax", "--dataset", folder, "--epochs", 1, "--output", tmp_path / "run")
-    assert call("train", *arguments)[0] == 0
-    before = (tmp_path / "run" / "predictions.csv").read_bytes()
-    assert call("report", tmp_path / "run")[2] == ""
-    for i in range(10):
-        Image.new("RGB", (9, 8), (i, i, i)).save(folder / "dog" / f"new{i}.png")  # the split is another one now
-    code, _, err = call("report", tmp_path / "run")
-    assert code == 0
-    assert "note: run is shown without its data: they have changed since the training" in err
-    page = (tmp_path / "run" / "report.html").read_text()
-    assert "Every test example" in page
-    assert f"<dt>Test examples</dt>\n<dd>{before.count(b'.png')}\n" in page
-    assert "note: the data have changed since the training" in call("evaluate", tmp_path / "run")[2]
 
 
 @pytest.mark.parametrize("folders", [["nowhere"], ["search", "search2"]])
@@ -275,57 +231,6 @@ def test_set_fixes_one_option_and_searches_the_others(call, tmp_path):
     table = pd.read_csv(tmp_path / "s" / "trials.csv")
     assert (table["dropout"] == 0.3).all()
     assert table["learning_rate"].nunique() == 2
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    folder, random = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
-    for place, name in enumerate(("cat", "dog")):
-        (folder / name).mkdir()
-        for i in range(15):
-            pixels = random.integers(0, 128, (8, 9, 3)) + 100 * (np.arange(3) == place)
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i}.png")
-    return folder
-
-
-@pytest.fixture
-def shallow(monkeypatch):
-    """ResNet-8 under the name of ResNet-20: the same blocks, one a stage, so that a graph is made in a third of the time."""
-    from zoo.models import catalog
-
-    module, function, _, what = catalog.MODELS["resnet20"]
-    monkeypatch.setitem(catalog.MODELS, "resnet20", (module, function, {"depth": 8}, what))
-    monkeypatch.setattr("zoo.models.resnet._CIFAR_DEPTHS", (8,))
-
-
-WITHOUT_FILES = ("--model", "transfer", "--backbone", "resnet20", "--set", "weights=none", "image_size=8")
-
-
-@pytest.mark.usefixtures("shallow")
-def test_photographs_are_trained_in_phases(call, photographs, tmp_path):
-    phases = ("--phase", "head:2", "--phase", "stage3_*,predictions:1:1e-4")
-    code, _, err = call("train", *WITHOUT_FILES, "--dataset", photographs, *phases, "--output", tmp_path / "run")
-    assert code == 0, err
-    assert "phase 1 (head): 130 weights learn" in err
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert [(r["trainable"], r["epochs"], r["learning_rate"]) for r in config["recipes"]] == [
-        ("head", 2, 0.001),
-        (["stage3_*", "predictions"], 1, 0.0001),
-    ]
-    assert config["data"]["image_size"] == [8, 8]  # the backbone's, since photographs may have any
-
-
-@pytest.mark.usefixtures("shallow")
-def test_heads_are_searched_then_fine_tuned_then_trained(call, photographs, tmp_path):
-    search = ("--dataset", photographs, "--values", "learning_rate=1e-5,1e-4", "--method", "grid", "--epochs", 1)
-    fine = ("--fine-tune", "predictions:40:0.03", "--fine-tune-top", 1, "--objective", "val_loss")
-    code, out, err = call("tune", *WITHOUT_FILES, *search, *fine, "--directory", tmp_path / "s", "--folds", 2)
-    assert code == 0, err
-    assert "best of 2 trials, fine-tuned: val_loss" in out
-    assert "Fine-tuning adds -" in out
-    assert call("train", "--from-search", tmp_path / "s", "--output", tmp_path / "run")[0] == 0
-    recipes = json.loads((tmp_path / "run" / "config.json").read_text())["recipes"]
-    assert [(r["trainable"], r["epochs"]) for r in recipes] == [("head", 1), ("predictions", 40)]
 
 
 def test_options_that_would_be_ignored_are_refused(call, tmp_path):

@@ -4,6 +4,7 @@ import argparse
 import shutil
 import warnings
 
+import arguments
 import command
 import numpy as np
 import pytest
@@ -25,16 +26,16 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(action, arguments=()):
+def run(action, words=()):
     parser = argparse.ArgumentParser()
-    command.add_data_options(parser)
+    arguments.add_data_options(parser)
     parser.add_argument("--seed", type=int)
-    return command.run(parser, action, [str(a) for a in arguments])
+    return command.run(parser, action, [str(word) for word in words])
 
 
 def test_left_out_copies_are_one_note_however_often_the_data_are_loaded(folder, capsys):
     def load_twice(args):
-        command.load_data(args)
+        arguments.load_data(args)
         zoo.load_dataset(args.dataset)
 
     for _ in range(2):  # and again in the next run

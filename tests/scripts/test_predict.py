@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import shutil
@@ -16,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from script_modules import SCRIPTS, load
 
 import zoo
 from zoo.exporting import checking
 from zoo.exporting.formats import installed_formats
-
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +53,6 @@ def images(tmp_path):
     Image.fromarray(random.integers(0, 256, (9, 5, 4)).astype(np.uint8)).save(folder / "=1+\x1b[31m2\n3.png")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 no more")
     return folder
-
-
-@pytest.fixture
-def call(capsys):
-    def run(name, *arguments):
-        spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        capsys.readouterr()
-        code = module.main([str(a) for a in arguments])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.parametrize("shown", ["table", "csv", "json"])
@@ -117,9 +102,10 @@ def test_what_pillow_says_of_an_image_that_it_reads_is_not_shown(call, export, t
 def test_an_export_says_when_its_data_have_changed(call, tmp_path, monkeypatch):
     data = zoo.load_dataset("blobs")
     run = types.SimpleNamespace(model=zoo.build("softmax", (2,), 2), config={})
-    monkeypatch.setattr("command.load_run_and_data", lambda directory: (run, data))
+    monkeypatch.setattr("zoo.load_run", lambda directory: run)
+    monkeypatch.setattr("folders.data_of", lambda run, directory: data)
     for is_changed in (True, False):
-        monkeypatch.setattr("command.is_changed", lambda run, data, changed=is_changed: changed)
+        monkeypatch.setattr("folders.is_changed", lambda run, data, changed=is_changed: changed)
         code, out, err = call("export", tmp_path, "--formats", "keras")
         assert (code, "test accuracy" in out) == (0, True)
         assert err.startswith("note: the data have changed since the training; ") == is_changed
@@ -151,12 +137,8 @@ def test_wrong_options_are_one_line(call, export, images, arguments, words):
 
 
 def test_progress_is_shown_on_a_terminal_and_goes(call, export, images, monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    module_names = {"_PROGRESS_AFTER": -1.0}
-    spec = importlib.util.spec_from_file_location("script_predict", SCRIPTS / "predict.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    vars(module).update(module_names)
+    module = load("predict")
+    module._PROGRESS_AFTER = -1.0
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     capsys.readouterr()
     assert module.main([str(export), str(images / "a.png"), str(images / "camera.jpg"), "--batch-size", "1"]) == 0

@@ -9,6 +9,8 @@ import pytest
 import study
 from PIL import Image
 
+from zoo.errors import UsageError
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -183,6 +185,13 @@ def test_wrong_requests_get_one_line(tmp_path, capsys, arguments, said):
     assert said in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_debug_is_an_option_of_an_action_too(tmp_path):
+    with pytest.raises(UsageError, match="unknown study 'nothing'"):
+        study.main(["run", "nothing", "--debug"])
+    with pytest.raises(UsageError, match="no full result"):
+        study.main(["document", "--output", str(tmp_path / "out"), "--to", str(tmp_path / "to.md"), "--debug"])
 
 
 def test_learning_rates_agrees_with_an_independent_descent(run, tmp_path):

@@ -56,9 +56,9 @@ def test_steps_of_a_log_range_are_factors():
 REFUSED = [
     (
         {"values": {"learning_rate": (-1.0, 1.0)}},
-        r"learning_rate must be a number above 0. Received: learning_rate=-1\.0",
+        r"learning_rate must be a finite number above 0. Received: learning_rate=-1\.0",
     ),
-    ({"values": {"learning_rate": [0.1, -1]}}, "learning_rate must be a number above 0"),
+    ({"values": {"learning_rate": [0.1, -1]}}, "learning_rate must be a finite number above 0"),
     ({"values": {"epochs": (0, 3)}}, "epochs must be a whole number of at least 1"),
     ({"values": {"epochs": [1.5, 2.5]}}, "epochs must be a whole number of at least 1"),
     ({"values": {"optimizer": ["sgd", "adm"]}}, "unknown optimizer 'adm'; did you mean 'adam'"),
@@ -93,6 +93,14 @@ def test_a_search_is_refused_before_anything_is_written(options, words, tmp_path
         tuning.search("softmax", BLOBS, **{**usual, **options})
     assert str(refusal.value).isprintable()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_run_is_not_searched_in(tmp_path):
+    (tmp_path / "result.json").write_text("of a run")
+    with pytest.raises(UsageError, match=r"holds result\.json and no search, and a search would overwrite it; choose"):
+        tuning.search("softmax", BLOBS, method="random", directory=tmp_path, verbose=False)
+    assert (tmp_path / "result.json").read_text() == "of a run"
+    assert not (tmp_path / "journal.jsonl").exists()
 
 
 def test_labels_of_named_sets_are_not_values_of_the_field():

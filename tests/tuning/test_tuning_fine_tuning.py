@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from keras_tuner import HyperParameters
+from small_pictures import make_shallow, tinted_pictures
 
 import tuning
 import zoo
@@ -18,7 +19,6 @@ from tuning.fine_tuning import FineTuner
 from tuning.space_runs import SpaceRunner
 from tuning.task import Setting
 from zoo.errors import UsageError
-from zoo.models import catalog
 from zoo.training import state
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -40,20 +40,14 @@ FINE = zoo.Recipe(
 
 @pytest.fixture(scope="module", autouse=True)
 def shallow():
-    """ResNet-8 under the name of ResNet-20: the same blocks, one a stage, so that a graph is made in a third of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        module, function, _, what = catalog.MODELS["resnet20"]
-        patch.setitem(catalog.MODELS, "resnet20", (module, function, {"depth": 8}, what))
-        patch.setattr("zoo.models.resnet._CIFAR_DEPTHS", (8,))
+        make_shallow(patch)
         yield
 
 
 @pytest.fixture(scope="module")
 def data() -> zoo.DataSplits:
-    random = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    images = random.integers(0, 90, (60, 8, 8, 3)) + 80 * (np.arange(3) == labels[:, None])[:, None, None]
-    return zoo.DataSplits.from_arrays((images.astype(np.uint8), labels), validation=0.2)
+    return tinted_pictures()
 
 
 def search(data, directory, **options) -> tuning.SearchResult:

@@ -141,6 +141,9 @@ UNTRUE = {
     "a status of its own": lambda: trial(2, status="<script>"),
     "a score that is a word": lambda: trial(2, score="0.9"),
     "a score that no float holds": lambda: trial(2, score=10**400),
+    "a score that is no number": lambda: trial(2, score=math.nan),
+    "seconds without end": lambda: trial(2, seconds=math.inf),
+    "an end that never comes": lambda: trial(2, ended=math.inf),
     "completed without a score": lambda: trial(2, score=None),
     "no metrics": lambda: trial(2, metrics=None),
     "metrics of words": lambda: trial(2, metrics={"loss": "<b>"}),
@@ -152,6 +155,8 @@ UNTRUE = {
     "epochs of a rung in words": lambda: trial(2, values={"tuner/epochs": "many"}),
     "a run of nothing": lambda: trial(2, runs=[{}]),
     "a run that is none": lambda: trial(2, runs=["run"]),
+    "a run without a fold": lambda: trial(2, runs=[without(run(0.5), "fold")]),
+    "a run without a curve": lambda: trial(2, runs=[without(run(0.5), "curve")]),
     "a curve of words": lambda: trial(2, runs=[run(0.5) | {"curve": {"loss": "abc"}}]),
     "a curve of lists": lambda: trial(2, runs=[run(0.5) | {"curve": {"loss": [[1]]}}]),
     "epochs without end": lambda: trial(2, epochs=10**400),
@@ -195,10 +200,8 @@ def test_a_record_that_no_search_writes_is_refused_whatever_its_checksum(directo
             read(directory)
 
 
-def test_fine_tuned_trials_need_a_recipe_and_their_runs_may_lack_a_place(tmp_path):
-    """What no search writes, and what a table does without."""
-    bare = [{name: value for name, value in run(0.5).items() if name not in ("fold", "repeat")}]
-    records = [record(0, 0.4, runs=bare), record(0, 0.5, runs=bare) | {"kind": "fine_tuned"}]
+def test_fine_tuned_trials_need_a_recipe(tmp_path):
+    records = [record(0, 0.4), record(0, 0.5) | {"kind": "fine_tuned"}]
     recipe = {"fine_tune": header()["recipe"]}
     assert written(tmp_path / "sound", records, **recipe).runs["fine_tuned"].tolist() == [0.5]
     with pytest.raises(ZooError, match=r"journal\.jsonl holds what no search writes: fine-tuned trials, and no recipe"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 
@@ -10,11 +11,11 @@ from hypothesis import strategies as st
 from search_records import header, record, run, written
 
 from tuning import parameter_plots, plots
-from tuning.dimensions import Dimension, dimensions, positions
+from tuning.dimensions import Dimension, best_trials, dimensions, positions
 from tuning.importance import permutation_importance
 from tuning.results import SearchResult
+from zoo.drawing import BEST
 from zoo.errors import ZooError
-from zoo.training.curves import BEST
 
 MIXED = {
     "learning_rate": {"type": "Float", "min_value": 1e-4, "max_value": 1.0, "sampling": "log", "conditions": []},
@@ -228,3 +229,20 @@ def test_every_choice_has_a_column_of_its_own(values):
     assert np.isnan(at[-1])
     assert len(set(at[:-1])) == len({repr(v) for v in values})
     assert len(dimension.ticks()) == len(set(at[:-1]))
+
+
+@pytest.mark.parametrize("direction", ["max", "min"])
+def test_of_many_trials_the_best_have_a_line_and_the_best_ones_ancestors(tmp_path, direction):
+    scores = np.random.default_rng(0).permutation(1200) / 1200
+    best = int(scores.argmax() if direction == "max" else scores.argmin())
+    worst = int(scores.argmin() if direction == "max" else scores.argmax())
+    values = [{"l2": 0.001 * (n % 7), "learning_rate": 0.1} for n in range(1200)]
+    result = written(tmp_path, [record(0, 0.5)], direction=direction)
+    result = dataclasses.replace(result, trials={n: record(n, s, values[n]) for n, s in enumerate(scores.tolist())})
+    result.trials[best]["parent"] = worst
+    order = np.argsort(-scores if direction == "max" else scores)
+    assert [one["number"] for one in best_trials(result)] == sorted([*order[:1000].tolist(), worst])
+    lines = [line.get_gid() for line in parameter_plots.parallel_coordinates(result).axes[0].lines]
+    assert len([gid for gid in lines if gid and not gid.endswith("-best")]) == 1001
+    result.fine_tuned[worst] = {**record(worst, 2.0 if direction == "max" else -1.0), "kind": "fine_tuned"}
+    assert result.trials[worst] in best_trials(dataclasses.replace(result))

@@ -277,7 +277,7 @@ def test_retraining_refuses_what_it_cannot_do(tmp_path, quick):
     unnamed = written(tmp_path / "unnamed", [record(0, 0.5, {"epochs": 1})], model="softmax", data={"sha256": "0"})
     with pytest.raises(UsageError, match="data="):
         unnamed.retrain_best()
-    for seeds in (0, [], [-1], [1, 1]):
+    for seeds in (0, [], [-1], [1, 1], [1.7], "12", [True], True, None):
         with pytest.raises(UsageError, match="seeds must be"):
             quick.retrain_best(seeds=seeds)
     points = np.random.default_rng(0).normal(size=(40, 2)).astype("float32")

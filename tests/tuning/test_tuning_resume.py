@@ -1,53 +1,23 @@
+"""A search that was interrupted goes on as if it had not been."""
+
 from __future__ import annotations
 
-import contextlib
-import json
 import random
 import time
 
 import pytest
+from resumed_searches import VALUES, names, search
 
 import tuning
 import zoo
 from tuning.checkpoints import Checkpoints
-from tuning.journal import FILE_NAME, Journal
+from tuning.journal import FILE_NAME
 from tuning.task import model_path
-from zoo.errors import UsageError, ZooError
-
-RANGES = {"l2": (1e-6, 1e-2, "log"), "units": (4, 64)}
-VALUES = {
-    "random": RANGES,
-    "hyperband": RANGES,
-    "halving": RANGES,
-    "genetic": RANGES,
-    "swarm": RANGES,
-    "bayesian": RANGES,
-    "grid": {"l2": [0.0, 1e-3], "units": [4, 8, (4, 4)]},
-}
-
-# Of few structures: searches whose methods ask ahead run them in groups.
-STRENGTHS, RATES = (1e-6, 1e-2, "log"), (1e-3, 0.1, "log")
-GROUPED = {method: {"l2": STRENGTHS, "learning_rate": RATES, "units": [4, 8]} for method in sorted(VALUES)}
-GROUPED["grid"] = {"l2": [1e-4, 1e-3, 1e-2], "learning_rate": [0.01, 0.02, 0.03], "units": [4, 8]}
-del GROUPED["bayesian"]  # it learns from each trial before it asks for the next one
-
-
-@pytest.fixture(autouse=True)
-def short_trials_train_together_too(monkeypatch):
-    monkeypatch.setattr("tuning.vectorized.grouping.LEAST_EPOCHS", 1)
-
-
-def search(data, directory, method, **changes):
-    options = {"values": VALUES[method], "executor": "fake", "verbose": False, "max_epochs": 9, **changes}
-    return tuning.search("mlp", data, method=method, directory=directory, **options)
+from zoo.errors import UsageError
 
 
 def comparable(result):
     return result.table.drop(columns="seconds")
-
-
-def names(directory, folder):
-    return sorted(file.name for file in (directory / folder).glob("*"))
 
 
 @pytest.mark.parametrize("method", sorted(VALUES))
@@ -103,64 +73,6 @@ def test_workers_are_interrupted_at_any_moment(blobs, tmp_path, fake, method):
         runs += executor.ran
     assert result.table.equals(whole.table)
     assert sorted(runs) == list(range(len(whole.table)))  # none was lost, none was run twice to its end
-
-
-@pytest.mark.parametrize("method", sorted(GROUPED))
-@pytest.mark.parametrize("workers", [1, 3])
-def test_groups_change_nothing(blobs, tmp_path, fake, monkeypatch, method, workers):
-    options = {"values": GROUPED[method], "max_trials": 30, "keep_best": 2}
-    with monkeypatch.context() as patch:
-        patch.setattr("tuning.loop.can_stack", lambda setting: False)
-        patch.setattr("tuning.loop.group_key", lambda setting, task: None)
-        alone = fake(fail=lambda number: number % 5 == 2)
-        one_by_one = search(blobs, tmp_path / "alone", method, **options)
-    together = fake(fail=lambda number: number % 5 == 2, pick=random.Random(0).randrange)
-    grouped = search(blobs, tmp_path / "together", method, workers=workers, **options)
-    assert max(alone.sizes) == 1 < max(together.sizes)
-    assert sorted(together.ran) == sorted(alone.ran)
-    assert grouped.table.equals(one_by_one.table)
-    assert grouped.best_values == one_by_one.best_values
-    assert names(tmp_path / "together", "models") == names(tmp_path / "alone", "models")
-    assert names(tmp_path / "together", "states") == []
-
-
-@pytest.mark.parametrize("method", sorted(GROUPED))
-@pytest.mark.parametrize("workers", [1, 3])
-def test_groups_are_interrupted_at_any_moment(blobs, tmp_path, fake, method, workers):
-    options = {"values": GROUPED[method], "max_trials": 30, "workers": workers}
-    fake()
-    whole = search(blobs, tmp_path / "whole", method, **options)
-    draw, runs = random.Random(0), []
-    for stop in (2, 3, 7, 11, 17):
-        executor = fake(interrupt_at=stop, pick=draw.randrange)
-        with contextlib.suppress(KeyboardInterrupt):
-            search(blobs, tmp_path / "cut", method, **options)
-        runs += executor.ran
-    executor = fake()
-    result = search(blobs, tmp_path / "cut", method, **options)
-    assert result.table.equals(whole.table)
-    assert sorted([*runs, *executor.ran]) == list(range(len(whole.table)))
-    assert names(tmp_path / "cut", "models") == names(tmp_path / "whole", "models")
-
-
-def test_a_group_is_divided_among_the_workers_that_are_free(blobs, tmp_path, fake):
-    values = {"l2": STRENGTHS, "units": [8]}
-    executor = fake()
-    search(blobs, tmp_path / "one", "random", values=values, max_trials=100)
-    assert executor.sizes == [64, 36]
-    executor = fake()
-    search(blobs, tmp_path / "three", "random", values=values, max_trials=60, workers=3)
-    assert executor.sizes == [20, 20, 20]
-
-
-def test_of_a_group_those_that_failed_are_run_again(blobs, tmp_path, fake):
-    executor = fake()
-    executor.fail = lambda number: number % 3 == 1 and executor.ran.count(number) < 2
-    result = search(blobs, tmp_path, "random", values=GROUPED["random"], retries=1)
-    assert set(result.table["status"]) == {"completed"}
-    assert [result.trials[n]["attempts"] for n in range(10)] == [2 if n % 3 == 1 else 1 for n in range(10)]
-    assert len(executor.ran) == 13
-    assert len(executor.sizes) == 4  # those of a structure together, at first and again
 
 
 def test_states_go_as_soon_as_they_lose(blobs, tmp_path, fake):
@@ -259,30 +171,6 @@ def test_max_trials_grows(blobs, tmp_path, fake):
         search(blobs, tmp_path / "grown", "random", max_trials=5)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"seed": 1}, "seed was 0 and is 1"),
-        ({"values": {"l2": [0.0, 1e-3], "units": [4, 8]}}, "space.units.values"),
-        ({"recipe": zoo.Recipe(momentum=0.9, optimizer="sgd")}, "recipe.optimizer"),
-        ({"objective": "val_loss"}, "objective was"),
-        ({"max_epochs": 8}, "recipe.epochs was 9 and is 8"),
-    ],
-)
-def test_a_changed_search_is_refused(blobs, tmp_path, fake, changes, message):
-    fake()
-    search(blobs, tmp_path, "grid")
-    with pytest.raises(UsageError, match=message):
-        search(blobs, tmp_path, "grid", **changes)
-
-
-def test_other_data_are_refused(blobs, tmp_path, fake):
-    fake()
-    search(blobs, tmp_path, "grid")
-    with pytest.raises(UsageError, match=r"data\.seed was 0 and is 1"):
-        search(zoo.load_dataset("blobs", limit=60, validation=0.3, seed=1), tmp_path, "grid")
-
-
 def test_max_seconds_counts_all_sessions(blobs, tmp_path, fake):
     def slow():
         executor = fake()
@@ -319,57 +207,6 @@ def test_retries(blobs, tmp_path, fake):
     result = search(blobs, tmp_path / "too few", "grid", retries=1)
     assert executor.ran.count(1) == 2
     assert result.trials[1]["status"] == "failed"
-
-
-def rewritten(directory, change):
-    """Writes the journal of a search again, with its records changed, and their checksums right."""
-    journal = directory / FILE_NAME
-    records = [json.loads(line)["record"] for line in journal.read_text().splitlines()]
-    change(records)
-    journal.unlink()
-    with Journal(directory, records[0]) as written:
-        for record in records[1:]:
-            written.append(record)
-
-
-def test_values_that_the_oracle_no_longer_asks_for(blobs, tmp_path, fake):
-    def as_another_version_asked(records):
-        records[1]["trials"][0]["values"]["units"] += 1
-
-    fake()
-    search(blobs, tmp_path, "random", max_trials=2, seed=3)
-    rewritten(tmp_path, as_another_version_asked)
-    with pytest.raises(ZooError, match="another version of a package, or of keras-zoo"):
-        search(blobs, tmp_path, "random", max_trials=2, seed=3)
-
-
-def parameters(kind, **config):
-    space = [{"class_name": kind, "config": {"name": "x", "conditions": [], **config}}]
-    return lambda records: records[-1].update(hyperparameters={"space": space, "values": {"x": 1}})
-
-
-TAMPERED = {
-    "ended twice": (lambda records: records.append(records[-1]), "ends trial 2, which was not running"),
-    "never asked": (lambda records: records.append({**records[-1], "number": 7}), "ends trial 8, which was not"),
-    "ended too early": (lambda records: records.insert(1, records.pop()), "which was not running"),
-    "retried for ever": (lambda records: records.append({"kind": "retried", "number": 0}), "ends trial 1, which"),
-    "asked twice": (lambda records: records.insert(2, records[1]), "the search now asks for"),
-    "least above most": (parameters("Int", min_value=9, max_value=1), r"journal\.jsonl cannot be gone on with"),
-    "no choice": (parameters("Choice", values=[]), r"journal\.jsonl cannot be gone on with"),
-    "more than there is": (parameters("Fixed", value=1, other=2), r"journal\.jsonl cannot be gone on with"),
-}
-
-
-@pytest.mark.parametrize("case", TAMPERED)
-def test_a_tampered_journal_is_not_gone_on_with(blobs, tmp_path, fake, case):
-    change, words = TAMPERED[case]
-    fake()
-    search(blobs, tmp_path, "random", max_trials=2, seed=3)
-    rewritten(tmp_path, change)
-    executor = fake()
-    with pytest.raises(ZooError, match=words):
-        search(blobs, tmp_path, "random", max_trials=3, seed=3)
-    assert executor.ran == []
 
 
 def test_a_large_grid_that_was_begun_as_a_whole_goes_on(blobs, tmp_path, fake, monkeypatch):

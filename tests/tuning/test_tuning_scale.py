@@ -138,17 +138,6 @@ def test_a_smaller_model_goes_through_json(monkeypatch):
     assert whole[:50] + play_on(reloaded, 10) == whole
 
 
-def test_a_state_that_does_not_count_the_suggestions_goes_on():
-    whole = play(make("bayesian", continuous_space(), objective=aim(), seed=1), limit=20)
-    oracle = make("bayesian", continuous_space(), objective=aim(), seed=1)
-    assert play(oracle, limit=15) == whole[:15]
-    state = {name: value for name, value in oracle.get_state().items() if name != "suggestions"}
-    reloaded = make("bayesian", continuous_space(), objective=aim(), seed=1)
-    reloaded.trials = oracle.trials
-    reloaded.set_state(state)
-    assert whole[:15] + play_on(reloaded, 5) == whole
-
-
 def play_on(oracle, count):
     """Goes on with an oracle that has trials."""
     asked = []

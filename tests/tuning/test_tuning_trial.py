@@ -1,62 +1,25 @@
+"""Trials of our spaces: a value changed is a value set, alone and in a group."""
+
 from __future__ import annotations
 
 import dataclasses
 import random
-import tempfile
 
 import keras
-import keras_tuner
 import numpy as np
 import pytest
+from trial_examples import run_trial, setting_for, task_for
 
 import tuning
 import zoo
-from tuning.discovery import as_hypermodel, describe, discover
 from tuning.parameters import Range
 from tuning.reuse import Programs
-from tuning.task import Setting, TrialTask, is_kept, model_path, state_path
+from tuning.task import TrialTask, is_kept, model_path, state_path
 from tuning.trial import TrialRunner
-from zoo.errors import SaveError, UsageError
+from zoo.errors import SaveError
 from zoo.storage import sha256_of_file
 
 pytestmark = pytest.mark.usefixtures("traced_once")
-
-
-def small_model(hp):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
-    rate = hp.Float("rate", 0.01, 0.1)
-    optimizer = keras.optimizers.SGD(rate)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
-    return model
-
-
-def branching(hp):
-    kind = hp.Choice("kind", ["plain", "deep"])
-    with hp.conditional_scope("kind", ["deep"]):
-        hp.Choice("depth", [2, 3])
-        with hp.conditional_scope("depth", [3]):
-            hp.Choice("extra", [1.0, 2.0])
-    if kind == "deep":
-        hp.Boolean("hidden")  # without a scope: known only once it was built
-    return small_model(hp)
-
-
-def setting_for(model, data, **changes):
-    recipe = zoo.Recipe(epochs=2, batch_size=16)
-    hypermodel = as_hypermodel(model, data, values=None, recipe=recipe)
-    return Setting(hypermodel, data, recipe, **{"objective": "val_accuracy", "direction": "max", **changes})
-
-
-def task_for(setting, number=0, *, folder=None, values=None, **changes):
-    config = discover(setting.hypermodel).get_config()
-    config["values"] |= values or {}
-    folder = tempfile.mkdtemp() if folder is None else folder
-    return TrialTask(number, config, str(folder), **{"keep_models": 0, **changes})
-
-
-def run_trial(setting, task, on_progress=None, *, runner=None):
-    (outcome,) = (runner or TrialRunner(setting)).run([task], on_progress)
-    return outcome
 
 
 def fresh_runner(setting):
@@ -271,119 +234,6 @@ def test_values_that_no_model_takes(digits, stacked):
     setting = mlp_setting(digits, stacked=stacked)
     outcome = run_trial(setting, task_for(setting, values={**RATES, "dropout": 1.0}))
     assert outcome.reason.startswith("UsageError: dropout must be at least 0 and below 1")
-
-
-def test_a_users_model_is_paused_with_its_optimizer(blobs, tmp_path):
-    def build(hp):
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.2)])
-        model.add(keras.layers.Dense(3, activation="softmax"))
-        hp.Float("rate", 0.01, 0.1)
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
-        return model
-
-    setting = setting_for(build, blobs)
-    whole = run_trial(setting, task_for(setting, 0, folder=tmp_path, epochs=2))
-    run_trial(setting, task_for(setting, 1, folder=tmp_path, epochs=1, pause=True))
-    task = task_for(setting, 2, folder=tmp_path, epochs=2, initial_epoch=1, parent=1)
-    resumed = run_trial(setting, task)
-    assert resumed.epochs == 1
-    assert resumed.metrics == whole.metrics
-
-
-def test_a_build_function_is_fitted(blobs):
-    setting = setting_for(small_model, blobs)
-    outcome = run_trial(setting, task_for(setting))
-    assert outcome.status == "completed"
-    assert set(outcome.metrics) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert (outcome.epochs, outcome.hyperparameters) == (2, None)
-    assert outcome.metrics == run_trial(setting, task_for(setting)).metrics
-
-
-class Returning(keras_tuner.HyperModel):
-    def __init__(self, result):
-        super().__init__()
-        self.result = result
-
-    def build(self, hp):
-        return small_model(hp)
-
-    def fit(self, hp, model, *args, **kwargs):
-        if isinstance(self.result, Exception):
-            raise self.result
-        return self.result
-
-
-@pytest.mark.parametrize(
-    ("result", "score", "reason"),
-    [
-        (0.25, 0.25, None),
-        ({"val_accuracy": 0.75, "other": 1}, 0.75, None),
-        ({"other": 1}, None, "there is no val_accuracy among the metrics: other"),
-        (float("nan"), None, "val_accuracy is nan"),
-        (float("-inf"), None, "val_accuracy is -inf"),
-        (RuntimeError("first line\nsecond"), None, "RuntimeError: first line"),
-        (ValueError(), None, "ValueError"),
-    ],
-)
-def test_scores_and_failures(blobs, result, score, reason):
-    setting = setting_for(Returning(result), blobs)
-    outcome = run_trial(setting, task_for(setting))
-    assert (outcome.score, outcome.reason) == (score, reason)
-    assert outcome.status == ("failed" if reason else "completed")
-    assert (outcome.traceback is not None) == isinstance(result, Exception)
-
-
-def test_an_interrupt_goes_through(blobs):
-    def interrupted(hp):
-        hp.Float("rate", 0.01, 0.1)
-        if "now" in hp.values:
-            raise KeyboardInterrupt
-        return small_model(hp)
-
-    setting = setting_for(interrupted, blobs)
-    task = task_for(setting)
-    task.hyperparameters["values"]["now"] = 1
-    with pytest.raises(KeyboardInterrupt):
-        run_trial(setting, task)
-
-
-def test_discovery_opens_every_scope(blobs):
-    found = discover(as_hypermodel(branching, blobs, values=None, recipe=zoo.Recipe()))
-    assert {p.name for p in found.space} == {"kind", "depth", "extra", "hidden", "rate"}
-    assert describe(found)["extra"]["values"] == [1.0, 2.0]
-
-
-def test_hyper_parameters_that_a_trial_discovers_are_reported(blobs):
-    setting = setting_for(branching, blobs)
-    known = keras_tuner.HyperParameters()
-    known.Choice("kind", ["plain", "deep"])
-    known.values["kind"] = "deep"
-    outcome = run_trial(setting, TrialTask(0, known.get_config(), "missing", keep_models=0))
-    assert {"depth", "hidden", "rate"} <= set(outcome.hyperparameters["values"])
-
-
-def test_models_that_are_none(blobs):
-    recipe = zoo.Recipe()
-    with pytest.raises(UsageError, match="must be a name"):
-        as_hypermodel(3, blobs, values=None, recipe=recipe)
-    with pytest.raises(UsageError, match="values="):
-        as_hypermodel(small_model, blobs, values={"l2": [0.1]}, recipe=recipe)
-    with pytest.raises(UsageError, match="the space is for"):
-        as_hypermodel(tuning.space("softmax", (5,), 3), blobs, values=None, recipe=recipe)
-    with pytest.raises(UsageError, match="nothing to search"):
-        discover(as_hypermodel(lambda hp: None, blobs, values=None, recipe=recipe))
-    with pytest.raises(UsageError, match="default values: 'oops'"):
-        discover(as_hypermodel(lambda hp: {}["oops"], blobs, values=None, recipe=recipe))
-    setting = setting_for(lambda hp: hp.Int("x", 1, 2), blobs)
-    assert "must return a compiled keras.Model" in run_trial(setting, task_for(setting)).reason
-
-
-def test_a_disk_that_does_not_take_the_model_is_no_failed_trial(blobs, tmp_path):
-    setting = setting_for(small_model, blobs)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SaveError, match=r"trial-0000\.keras cannot be written"):
-        run_trial(setting, task_for(setting, folder=tmp_path / "file", keep_models=1))
 
 
 def test_a_disk_that_does_not_take_the_state_is_no_failed_trial(digits, tmp_path, stacked):

@@ -78,10 +78,3 @@ def test_a_seed_is_what_tensorflow_takes(seed):
     errors.check_seed(2**63 - 1)
     with pytest.raises(zoo.UsageError, match="seed must be a whole number of at least 0"):
         errors.check_seed(seed)
-
-
-def test_what_json_cannot_hold_is_named():
-    errors.check_json(data={"a": [1, None, "x"]}, recipes=[])
-    for value in (object(), float("nan"), {1, 2}):
-        with pytest.raises(zoo.UsageError, match="data must be plain values that JSON holds"):
-            errors.check_json(recipes=[], data={"a": value})

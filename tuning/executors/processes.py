@@ -11,11 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from tuning.executors import OnProgress
-from tuning.executors.worker import Message, WorkerLost, WorkerProcess, cores, pack, worker_environment
+from tuning.executors.worker import Message, WorkerLost, WorkerProcess, pack, worker_environment
 from tuning.task import Setting, TrialOutcome, TrialProgress, TrialTask
+from zoo.cores import num_cores
 from zoo.errors import ZooError
 
 
@@ -236,7 +237,7 @@ class ProcessExecutor(PooledExecutor[WorkerProcess]):
         pack(setting)  # what cannot be sent is said before anything is started
 
     def _start(self, count: int) -> None:
-        environment = worker_environment(max(1, cores() // self.capacity))
+        environment = worker_environment(max(1, num_cores() // self.capacity))
         started = []
         for _ in range(count):
             started.append(WorkerProcess(environment))

@@ -18,9 +18,10 @@ import numpy as np
 
 from tuning.executors import OnProgress
 from tuning.executors.processes import Part, PooledExecutor
-from tuning.executors.worker import Message, WorkerLost, cores, make_runner, pack, run_group, worker_environment
+from tuning.executors.worker import Message, WorkerLost, make_runner, pack, run_group, worker_environment
 from tuning.task import Setting, TrialTask, state_path
-from zoo.errors import ZooError
+from zoo.cores import num_cores
+from zoo.errors import ZooError, one_line
 from zoo.storage import atomic_path
 
 _LISTEN, _LOOK = 5.0, 60.0  # seconds that an actor may take to say that there is no news; to look for a file
@@ -207,7 +208,7 @@ class RayExecutor(PooledExecutor[RayWorker]):
     def _open(self) -> None:
         if not self._ray.is_initialized():
             self._connect()
-        cpus = max(1, cores() // self.capacity) if self._owns_ray and self._address is None else 1
+        cpus = max(1, num_cores() // self.capacity) if self._owns_ray and self._address is None else 1
         gpus = self._ray.cluster_resources().get("GPU", 0) / self.capacity
         self._setting = self._ray.put([np.frombuffer(part, np.uint8) for part in self._parts])
         self._parts = None
@@ -223,14 +224,16 @@ class RayExecutor(PooledExecutor[RayWorker]):
         level = logger.level
         logger.setLevel(logging.ERROR)
         local = (
-            {} if self._address is not None else {"num_cpus": max(self.capacity, cores()), "include_dashboard": False}
+            {}
+            if self._address is not None
+            else {"num_cpus": max(self.capacity, num_cores()), "include_dashboard": False}
         )
         self._owns_ray = True  # also of a start that is interrupted
         try:
             self._ray.init(self._address, log_to_driver=False, configure_logging=False, **local)
         except Exception as error:
             what = "cannot be started" if self._address is None else f"cannot be reached at {self._address}"
-            raise ZooError(f"Ray {what}: {' '.join(str(error).split())[:300]}") from error
+            raise ZooError(f"Ray {what}: {one_line(error, 300)}") from error
         finally:
             logger.setLevel(level)
 

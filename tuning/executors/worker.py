@@ -27,9 +27,8 @@ from typing import IO, Any
 from tuning.task import TrialTask
 from zoo.errors import UsageError, ZooError
 
-Message = tuple[
-    str, Any
-]  # ("ready", None), ("progress", TrialProgress), ("outcomes", list[TrialOutcome]), ("error", Exception)
+# ("ready", None), ("progress", TrialProgress), ("outcomes", list[TrialOutcome]), ("error", Exception)
+Message = tuple[str, Any]
 
 _PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
 _TAIL = 4096  # bytes of standard error that are kept
@@ -52,7 +51,7 @@ def pack(setting: Any) -> list[Any]:
     Raises:
         UsageError: something in it cannot be pickled.
     """
-    import cloudpickle  # type: ignore[import-untyped]
+    import cloudpickle
 
     arrays: list[pickle.PickleBuffer] = []
     try:
@@ -81,11 +80,6 @@ def run_group(runner: Any, group: Sequence[TrialTask], tell: Callable[[Message],
         surprise = ZooError(f"trial {numbers} broke its worker: {_one_line(error)}")
         surprise.add_note("".join(traceback.format_exception(error)))
         return "error", surprise
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_environment(threads: int) -> dict[str, str]:

@@ -114,7 +114,8 @@ class CellOracle(keras_tuner.Oracle):
         trial = self.trials[trial_id]
         if trial.status != "COMPLETED":
             return math.inf
-        return -trial.score if self.objective.direction == "max" else trial.score
+        score: float = trial.score
+        return -score if self.objective.direction == "max" else score
 
     def has_ended(self, trial_id: str) -> bool:
         """Whether a trial has ended for good; one that waits to be run again has not."""

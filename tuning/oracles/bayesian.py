@@ -27,7 +27,7 @@ class BayesianOracle(CellOracle):
     "tpe" is the tree-structured Parzen estimator (Bergstra et al., 2011, "Algorithms for hyper-parameter optimization",
     NeurIPS; multivariate: Falkner et al., 2018), which takes milliseconds a trial and conditional parameters as they are.
     "gp" is a Gaussian process with expected improvement, which takes tenths of a second, and fewer trials where there are
-    few numerical parameters; it needs torch and scipy.
+    few numerical parameters; it needs torch.
 
     When to use it: when a trial is dear and runs for all its epochs: tens to a few hundred trials, few at once.
 
@@ -51,7 +51,7 @@ class BayesianOracle(CellOracle):
     Raises:
         ZooError: Optuna, or what its Gaussian process needs, is not installed.
 
-    Example:
+    Examples:
         >>> keras_tuner.Tuner(oracle=BayesianOracle("val_accuracy", max_trials=50), hypermodel=tuning.space(...))
     """
 
@@ -61,9 +61,8 @@ class BayesianOracle(CellOracle):
         check_installed(sampler)
         super().__init__(objective, **options)
         self.sampler = sampler
-        self._entries: list[
-            str
-        ] = []  # the trial of each of the study's, which has one more for a suggestion that is known
+        # The trial of each of the study's, which has one more for a suggestion that is known.
+        self._entries: list[str] = []
         self._untold: list[int] = []  # places in `_entries` that the study waits for
         self._suggestions = 0  # how many entries there ever were
         self._study: optuna.Study | None = None
@@ -94,7 +93,7 @@ class BayesianOracle(CellOracle):
         """Takes over a saved state; the study is made again from the trials."""
         super().set_state(state)
         self._entries, self._study = list(state["entries"]), None
-        self._suggestions = state.get("suggestions", len(self._entries))  # the same, unless some were forgotten
+        self._suggestions = state["suggestions"]
 
     def _told_study(self) -> optuna.Study:
         """The study, told of every trial that has ended; a smaller one once there are too many."""
@@ -190,7 +189,6 @@ def check_installed(sampler: str) -> None:
         import optuna  # noqa: F401
 
         if sampler == "gp":
-            import scipy  # noqa: F401
             import torch  # noqa: F401
     except ImportError as error:
         needed = "'keras-zoo[optuna]' torch" if sampler == "gp" else "'keras-zoo[optuna]'"

@@ -19,7 +19,7 @@ def hyperband_cost(max_epochs: int, *, factor: int = 3) -> tuple[int, int]:
     Raises:
         UsageError: epochs or a factor with which nothing can be halved.
 
-    Example:
+    Examples:
         >>> hyperband_cost(9)
         (23, 75)
     """
@@ -31,7 +31,7 @@ def halving_cost(
 ) -> tuple[int, int]:
     """Trials and epochs of one successive halving; arguments as for `SuccessiveHalvingOracle`, result as above.
 
-    Example:
+    Examples:
         >>> halving_cost(27)
         (40, 81)
     """

@@ -98,7 +98,9 @@ class GeneticOracle(CellOracle):
 
     def _winner(self, rng: np.random.Generator) -> dict[str, float]:
         """The genes of the best among a few; survivors stand best first."""
-        return self._survivors[int(rng.integers(len(self._survivors), size=_TOURNAMENT).min())]["genes"]
+        place = int(rng.integers(len(self._survivors), size=_TOURNAMENT).min())
+        genes: dict[str, float] = self._survivors[place]["genes"]
+        return genes
 
     def _crossed(self, one: dict[str, float], other: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
         genes = {}

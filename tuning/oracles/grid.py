@@ -18,12 +18,14 @@ class GridOracle(CellOracle):
     Cost before it starts: `cells.count_cells(hyperparameters)` trials, each of all its epochs.
 
     When a trial declares parameters that were not known, the enumeration starts again, without the cells that were tried
-    by then; those that ended without asking for the new parameters are not repeated for each of their values. Args as for `CellOracle`.
+    by then; those that ended without asking for the new parameters are not repeated for each of their values.
+
+    Args as for `CellOracle`.
 
     Raises:
         UsageError: a range of floats without a step, when the first trial is asked.
 
-    Example:
+    Examples:
         >>> keras_tuner.Tuner(oracle=GridOracle("val_accuracy"), hypermodel=tuning.space(...))
     """
 

@@ -29,7 +29,7 @@ class SuccessiveHalvingOracle(BracketOracle):
         iterations: how often it is run, with new cells each time; `None`: until `max_trials`, or until the space has no more.
         **options: those of `CellOracle`.
 
-    Example:
+    Examples:
         >>> SuccessiveHalvingOracle("val_accuracy", max_epochs=27, num_trials=81)
     """
 

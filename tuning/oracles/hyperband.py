@@ -27,7 +27,7 @@ class HyperbandOracle(BracketOracle):
         iterations: how often all brackets are run; `None`: until `max_trials`, or until the space has no more.
         **options: those of `CellOracle`.
 
-    Example:
+    Examples:
         >>> HyperbandOracle("val_accuracy", max_epochs=27)
     """
 

@@ -48,11 +48,12 @@ class StackedBatches:
     def orders(self, seeds: tf.Tensor, number: tf.Tensor, examples: Examples) -> Examples:
         """Examples in the order of pass `number`, which each one's seed decides."""
         column = tf.TensorSpec([None], tf.int32)
-        return tf.map_fn(
+        ordered: Examples = tf.map_fn(
             lambda one: self._memory.order(one[0], number, one[1:]),
             (seeds, *examples),
             fn_output_signature=(column, column),
         )
+        return ordered
 
     def batch(
         self, examples: Examples, start: tf.Tensor, augment: Callable[[tf.Tensor], tf.Tensor] | None = None

@@ -70,9 +70,8 @@ class _Group:
         weights, slots = self._program.values()
         batch_size = self.members[0].recipe.batch_size
         sizes = np.full(len(measures.loss), batch_size)
-        sizes[-1] = min(
-            batch_size, examples[0].shape[1] - batch_size * (len(sizes) - 1)
-        )  # the last batch may be partial
+        # The last batch may be partial.
+        sizes[-1] = min(batch_size, examples[0].shape[1] - batch_size * (len(sizes) - 1))
         losses = np.average(measures.loss, axis=0, weights=sizes)
         for place, (member, callbacks) in enumerate(zip(self.members, self._callbacks, strict=True)):
             member.take(place, weights, slots)

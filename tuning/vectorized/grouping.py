@@ -21,12 +21,8 @@ if TYPE_CHECKING:
     from tuning.task import Setting, TrialTask
     from tuning.vectorized.program import StackedProgram
 
-MODELS = (
-    "logistic",
-    "softmax",
-    "mlp",
-    "head",
-)  # of the catalog; convolutions have work enough for all cores one at a time
+# Of the catalog; convolutions have work enough for all cores one at a time.
+MODELS = ("logistic", "softmax", "mlp", "head")
 MOST_PARAMETERS = 150_000  # of a member; beyond it one alone keeps the cores busy
 MOST_MEMBERS = 64  # at once; more gained nothing, and a killed search would lose more
 LEAST_MEMBERS = 4  # fewer are faster one by one
@@ -109,7 +105,7 @@ def batches_of_runs(program: StackedProgram, recipes: Sequence[Recipe], runs: Se
 
 
 def _free_memory() -> int:
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     return int(psutil.virtual_memory().available)
 

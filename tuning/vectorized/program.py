@@ -14,11 +14,12 @@ import tensorflow as tf
 
 from tuning.vectorized.batches import Batch, Examples, StackedBatches
 from tuning.vectorized.network import Network, is_narrow
+from tuning.vectorized.stacks import Stacks, two_at_least
 from tuning.vectorized.updates import TIMES_RATE, make_update, slots_of
 from zoo.data.augment import augmented
 from zoo.data.splits import DataSplits
+from zoo.features.extraction import OnProgress
 from zoo.training.compiling import compile_model
-from zoo.training.epochs import OnProgress
 from zoo.training.live import unscaled
 from zoo.training.recipe import Recipe
 
@@ -72,8 +73,8 @@ class StackedProgram:
         self._slots = slots_of(recipe.optimizer, optimizer)
         narrow = {id(layer.kernel) for layer in model.layers if is_narrow(layer)}
         slots = zip(model.trainable_variables, self._slots, strict=True)
-        self._transposed = narrow.union(id(slot) for v, of_v in slots if id(v) in narrow for slot in of_v)
-        self._stacks = {id(v): self._stack(v) for v in (*model.variables, *optimizer.variables)}
+        transposed = narrow.union(id(slot) for v, of_v in slots if id(v) in narrow for slot in of_v)
+        self._stacks = Stacks([*model.variables, *optimizer.variables], transposed)
         self._numbers = {name: tf.Variable(np.zeros(0), shape=[None], trainable=False) for name in _NUMBERS}
         self._batches = StackedBatches(data.train, recipe.batch_size, shuffle=recipe.shuffle)
         if data.validation:
@@ -100,7 +101,7 @@ class StackedProgram:
     @property
     def bytes_per_member(self) -> int:
         """Memory that a member takes while it trains: weights, slots, gradients, and what its layers give."""
-        variables = sum(v.numpy().nbytes for v in self.model.variables)
+        variables: int = sum(v.numpy().nbytes for v in self.model.variables)
         slots = sum(value.nbytes for value in self.fresh)
         width = sum(int(np.prod(layer.output.shape[1:])) for layer in self.model.layers)
         return 4 * variables + slots + 8 * 4 * width * max(self._recipe.batch_size, _VALIDATION_BATCH)
@@ -116,30 +117,20 @@ class StackedProgram:
         slots: Sequence[Sequence[np.ndarray]],
         numbers: Sequence[Mapping[str, float]],
     ) -> None:
-        """Begins with other members: for each the values of the model's and the optimizer's variables, and its numbers.
-
-        One alone is given a twin: products of a single pair are computed in another way, and round otherwise.
-        """
-        weights, slots, numbers = (_two_at_least(part) for part in (weights, slots, numbers))
-        for variables, values in ((self.model.variables, weights), (self.optimizer.variables, slots)):
-            for i, variable in enumerate(variables):
-                stacked = np.stack([member[i] for member in values])
-                self._stacks[id(variable)].assign(self._turned(variable, stacked))
+        """Begins with other members: for each the values of the model's and the optimizer's variables, and its numbers."""
+        self._stacks.load([[*of_model, *of_optimizer] for of_model, of_optimizer in zip(weights, slots, strict=True)])
         for name, variable in self._numbers.items():
-            variable.assign([member[name] for member in numbers])
+            variable.assign([member[name] for member in two_at_least(numbers)])
 
     def keep(self, places: Sequence[int]) -> None:
         """Goes on with the members at these places alone."""
-        for variable in (*self._stacks.values(), *self._numbers.values()):
-            variable.assign(tf.gather(variable, _two_at_least(places)))
+        self._stacks.keep(places)
+        for variable in self._numbers.values():
+            variable.assign(tf.gather(variable, two_at_least(places)))
 
     def values(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The values of all members: of the model's variables, and of the optimizer's."""
-        model, optimizer = (
-            [self._turned(v, self._stacks[id(v)].numpy()) for v in variables]
-            for variables in (self.model.variables, self.optimizer.variables)
-        )
-        return model, optimizer
+        return self._stacks.values(self.model.variables), self._stacks.values(self.optimizer.variables)
 
     def epoch(self, examples: Examples, seeds: Sequence[int], number: int, on_progress: OnProgress) -> Measures:
         """One pass over the data, that of `number`: losses of each step, accuracy over the pass.
@@ -171,17 +162,6 @@ class StackedProgram:
         data_loss = total.numpy() / count
         return Measures(data_loss + penalty.numpy(), data_loss, correct.numpy() / np.float32(count))
 
-    def _stack(self, variable: keras.Variable) -> tf.Variable:
-        values = self._turned(variable, np.zeros([0, *variable.shape], variable.dtype))
-        return tf.Variable(values, shape=[None, *values.shape[1:]], trainable=False)
-
-    def _turned(self, variable: keras.Variable, values: np.ndarray) -> np.ndarray:
-        """All members' values of a variable as they are kept, or the reverse."""
-        return values.swapaxes(1, 2) if id(variable) in self._transposed else values
-
-    def _read(self, variable: keras.Variable) -> tf.Tensor:
-        return self._stacks[id(variable)].read_value()
-
     def _read_numbers(self) -> dict[tuple[str, int], tf.Tensor]:
         """(name, axes) -> the numbers of all members, (M, 1, ..., 1): made once a call, not once a step."""
         dtype = self.model.trainable_variables[0].dtype
@@ -192,7 +172,7 @@ class StackedProgram:
         """(M,) l1·Σ|w| + l2·Σw², or `None` where nothing is penalised."""
         total = None
         for variable in self._penalised:
-            flat = tf.reshape(self._read(variable), [-1, int(np.prod(variable.shape))])
+            flat = tf.reshape(self._stacks.read(variable), [-1, int(np.prod(variable.shape))])
             for name in self._strengths:
                 norm = tf.reduce_sum(tf.abs(flat) if name == "l1" else tf.square(flat), axis=1)
                 term = tf.math.multiply_no_nan(norm, numbers[name, 1])
@@ -201,7 +181,7 @@ class StackedProgram:
 
     def _penalty_gradient(self, variable: keras.Variable, numbers: Numbers, factor: tf.Tensor | float) -> Any:
         """`factor` times l1·sign(w) + 2·l2·w; `factor` is (M, 1, ..., 1)."""
-        weights, axes = self._read(variable), len(variable.shape) + 1
+        weights, axes = self._stacks.read(variable), len(variable.shape) + 1
         slopes = {"l1": (tf.sign, 1.0), "l2": (tf.identity, 2.0)}
         parts = [(slopes[name], numbers[name, axes] * factor) for name in self._strengths]
         return tf.add_n([slope(weights) * (times * strength) for (slope, times), strength in parts])
@@ -240,8 +220,8 @@ class StackedProgram:
     def _step(self, batch: Batch, numbers: Numbers, shared: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """A gradient step of all members; their losses with and without penalties, and how many they had right."""
         variables = self.model.trainable_variables
-        weights = {id(variable): self._read(variable) for variable in variables}
-        made = self._stacks[id(self.optimizer.iterations)][0]  # by all members
+        weights = {id(variable): self._stacks.read(variable) for variable in variables}
+        made = self._stacks[self.optimizer.iterations][0]  # by all members
         rate = tf.cast(self._numbers["learning_rate"], tf.float32)  # as Keras keeps it, also for a float64 model
         if self._schedule is not None:  # for a rate of one
             rate *= tf.cast(self._schedule(made), tf.float32)
@@ -263,19 +243,19 @@ class StackedProgram:
             if any(variable is penalised for penalised in self._penalised):
                 slope = self._penalty_gradient(variable, numbers, own_rate if times_rate else 1.0)
                 gradient = gradient + slope  # noqa: PLW2901
-            weight, stacked = self._stacks[id(variable)], [self._stacks[id(slot)] for slot in slots]
+            weight, stacked = self._stacks[variable], [self._stacks[slot] for slot in slots]
             if self.optimizer.weight_decay is not None:
                 weight.assign_sub(weight * (numbers["weight_decay", axes] * own_rate))
             step = tf.cast(made + 1, rate.dtype)
             self._update(weight, stacked, gradient, own_rate, numbers["momentum", axes], step)
-        iterations = self._stacks[id(self.optimizer.iterations)]
+        iterations = self._stacks[self.optimizer.iterations]
         iterations.assign_add(tf.ones_like(iterations))
         loss = data_loss if penalty is None else data_loss + penalty
         return loss, data_loss, batch.sum(self._network.hits(logits, batch.labels))
 
     def _drop_out(self, layer: keras.layers.Dropout, x: tf.Tensor, numbers: Numbers, shared: bool) -> tf.Tensor:
         """As `zoo.training.live` has it for one model; members of one seed draw the same numbers."""
-        state = self._stacks[id(layer.seed_generator.state)]
+        state = self._stacks[layer.seed_generator.state]
         seeds = tf.cast(tf.math.floormod(state.read_value(), _DRAWS), tf.int32)
         state.assign(state + tf.constant([0, 1], state.dtype))
 
@@ -296,7 +276,7 @@ class StackedProgram:
 
         def one_batch(first: tf.Tensor, total: tf.Tensor, correct: tf.Tensor) -> Any:
             batch = self._validation_batches.batch(examples, first)
-            logits = self._network.logits(batch.inputs, self._read)
+            logits = self._network.logits(batch.inputs, self._stacks.read)
             total += tf.cast(batch.sum(self._network.losses(logits, batch.labels)), tf.float64)
             return first + _VALIDATION_BATCH, total, correct + batch.sum(self._network.hits(logits, batch.labels))
 
@@ -308,10 +288,6 @@ class StackedProgram:
         )
         penalty = self._penalties(numbers)
         return total, tf.zeros_like(total) if penalty is None else tf.cast(penalty, tf.float64), correct
-
-
-def _two_at_least(members: Sequence[Any]) -> Sequence[Any]:
-    return [*members, *members] if len(members) == 1 else members
 
 
 def _with_axes(values: tf.Tensor, axes: int) -> tf.Tensor:

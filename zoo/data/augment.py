@@ -151,7 +151,7 @@ def apply(
     return passes(first_pass).flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(steps))
 
 
-def passes(first: int = 0) -> tf.data.Dataset:
+def passes(first: int) -> tf.data.Dataset:
     """One element: how often the dataset made from it has been iterated, from `first`.
 
     Order and augmentation are functions of (seed, pass), and unlike `Dataset.shuffle` of nothing else: that one also

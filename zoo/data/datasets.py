@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from zoo.data import folder, tfds_source
-from zoo.data.images import ImageOptions, checked_size
-from zoo.data.labels import class_indices, plain_list
-from zoo.data.split import Scaling, Split, checked_range
+from zoo.data.images import COLOR_MODES, ImageOptions, checked_size
+from zoo.data.labels import class_indices
+from zoo.data.split import Scaling, Split
 from zoo.data.splits import DataSplits, split_validation
 from zoo.errors import DataError, DataWarning, UsageError, check_count, check_seed, unknown_name, visible
+from zoo.plain import plain, plain_list
 
 # name -> (where from, what it is). Any other TFDS image-classification name works too.
 DATASETS = {
@@ -50,7 +51,8 @@ def load_dataset(
     """Loads a data set by its name, or an image folder with one folder a class.
 
     The test split is fixed: the source's own; or, where there is none, a fifth of each class chosen by file name (folders)
-    or the last fifth in file order (TFDS). Neither `seed` nor `limit` touches it.
+    or the last fifth in file order (TFDS). Neither `seed` nor `limit` touches it. Of the files of a folder with the same bytes
+    in one class only the first is used, with a `DataWarning`.
 
     Args:
         name_or_path: a name of `list_datasets()`, another TFDS name, or the path of an image folder.
@@ -63,24 +65,28 @@ def load_dataset(
             file order), an int (the last N in file order), "test" (the test split; some textbooks do that), or
             `None`.
         image_size: (height, width) or one number for both; images are resized to it. Needed where sizes differ.
+            Images that do not have this shape are stretched.
         input_range: what pixels 0..255 are scaled to.
         color_mode: "grayscale" or "rgb" to convert; `None` leaves images as they are.
         in_memory: whether images are held as one uint8 array; by default if they take less than 1 GiB.
 
-    Of the files of a folder with the same bytes in one class only the first is used, with a `DataWarning`.
+    Returns:
+        Training, validation and test data. The inputs of images are (height, width, 1 or 3), uint8; those of points are
+        floats. `config` has the arguments.
 
     Raises:
         UsageError: an unknown name (the nearest ones are named) or an option out of range.
         DataError: images that cannot be read, one class only, or a picture of a folder in two classes or in two splits.
         ZooError: the data set has to be downloaded and there is no network.
 
-    Example:
+    Examples:
         >>> data = load_dataset("digits")
         >>> data.input_shape, data.num_classes, len(data.test)
         ((8, 8, 1), 10, 355)
     """
+    seed, limit, validation = plain(seed), plain(limit), plain(validation)
     name, size, classes = _checked(name_or_path, seed, limit, classes, image_size, color_mode)
-    options = ImageOptions(size, color_mode, Scaling.to_range(*checked_range(input_range)), in_memory)
+    options = ImageOptions(size, color_mode, Scaling.to_range(input_range), in_memory)
 
     config = {
         "name": name,
@@ -99,11 +105,14 @@ def load_dataset(
         train, test = folder.read_folder(Path(name), options)
         config["name"] = str(Path(name).resolve())
     elif name in DATASETS or tfds_source.knows(name):
-        return tfds_source.load(name, options, config)
+        source = tfds_source.Source(name, options)
+        if not source.in_memory:
+            return tfds_source.streamed(source, config)
+        train, test = source.read_train(), source.read_test()
     elif "/" in name or "\\" in name or name.startswith("."):
         raise UsageError(f"{name}: no such folder; give an image folder with one folder a class, or a data set's name")
     else:
-        raise unknown_name("data set", name, DATASETS)
+        raise UsageError(f"{unknown_name('data set', name, DATASETS)}; and there is no folder of that name here")
     return _finished(train, test, config)
 
 
@@ -119,8 +128,8 @@ def _checked(
     wanted = plain_list(classes)
     if classes is not None and wanted is None:
         raise UsageError(f"classes must be a list of names or indices, e.g. [3, 2]. Received: classes={classes!r:.80}")
-    if color_mode not in (None, "grayscale", "rgb"):
-        raise unknown_name("color_mode", color_mode, ("grayscale", "rgb"))
+    if color_mode not in (None, *COLOR_MODES):
+        raise unknown_name("color_mode", color_mode, COLOR_MODES)
     return os.fspath(name_or_path), None if image_size is None else checked_size(image_size), wanted
 
 

@@ -6,10 +6,12 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from zoo.data.split import Split
+from zoo.data.images import naming_file
+from zoo.data.split import Split, as_split
 from zoo.data.splits import DataSplits
 from zoo.storage import sha256_of_file
 
@@ -42,21 +44,27 @@ class Duplicates:
         return tuple(g for g, labels in zip(self.groups, self.labels, strict=True) if len(set(labels)) > 1)
 
 
-def find_duplicates(data: DataSplits) -> Duplicates:
+def find_duplicates(data: Any) -> Duplicates:
     """Looks for equal examples within and across the splits of a data set.
 
     Examples in memory are compared by their stored values, image files by their bytes: a photograph that was saved anew is
     not found. The validation split is left out where it is the test split.
 
     Args:
-        data: in memory or decoded from files. A stream is passed over.
+        data: `DataSplits`, in memory or decoded from files, of which a stream is passed over; or a `Split` or an (inputs,
+            labels) pair, which is searched as "train".
 
-    Example:
+    Raises:
+        UsageError: `data` is nothing of these.
+        DataError: a file cannot be read.
+
+    Examples:
         >>> images = np.zeros((3, 8, 8, 1), np.uint8)
         >>> data = DataSplits.from_arrays((images, [0, 1, 1]), validation=None, test=(images[:1] + 1, [0]))
         >>> find_duplicates(data).groups
         ((('train', 0), ('train', 1), ('train', 2)),)
     """
+    data = data if isinstance(data, DataSplits) else DataSplits(as_split(data), None, None)
     named: dict[str, Split | None] = {"train": data.train, "validation": data.validation, "test": data.test}
     if data.validation is data.test:
         del named["validation"]
@@ -99,7 +107,10 @@ def identical_files(files: Sequence[Path]) -> list[list[int]]:
     Returns:
         The groups by their first members, each in the order of `files`.
 
-    Example:
+    Raises:
+        DataError: a file cannot be read.
+
+    Examples:
         >>> identical_files([Path("a.png"), Path("b.png"), Path("copy of a.png")])  # doctest: +SKIP
         [[0, 2]]
     """
@@ -113,7 +124,8 @@ def _divided(group: list[int], files: Sequence[Path], criterion: Callable[[Path]
     """The parts of a group that agree in a criterion; files that stand alone are dropped."""
     parts: dict[Hashable, list[int]] = {}
     for i in group:
-        parts.setdefault(criterion(files[i]), []).append(i)
+        with naming_file(files[i]):
+            parts.setdefault(criterion(files[i]), []).append(i)
     return [part for part in parts.values() if len(part) > 1]
 
 

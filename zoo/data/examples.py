@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from zoo.data.images import read_image
+from zoo.data.images import are_images, read_image
 from zoo.data.split import Split, as_split
 from zoo.data.splits import DataSplits
-from zoo.errors import UsageError
+from zoo.errors import UsageError, check_count
 
 MAX_CLASSES = 100
 _MAX_PER_CLASS = 10
@@ -41,16 +40,14 @@ def plot_examples(data: Any, *, per_class: int = 1) -> Figure:
         UsageError: points or other inputs that are no uint8 images, a stream, or a `per_class` out of range.
         DataError: a file that is to be shown cannot be read.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> figure = plot_examples(zoo.load_dataset("digits"))
         >>> figure.axes[3].get_title()
         '3\n132 images'
         >>> figure.savefig("digits.png")  # doctest: +SKIP
     """
-    is_whole = isinstance(per_class, numbers.Integral) and not isinstance(per_class, bool)
-    if not is_whole or not 1 <= per_class <= _MAX_PER_CLASS:
-        raise UsageError(f"per_class must be 1 to {_MAX_PER_CLASS}. Received: per_class={per_class!r}")
+    check_count("per_class", per_class, below=_MAX_PER_CLASS + 1)
     split = data.train if isinstance(data, DataSplits) else as_split(data)
     labels = _labels_of_images(split)
     counts = np.bincount(labels, minlength=split.num_classes)
@@ -72,7 +69,7 @@ def plot_examples(data: Any, *, per_class: int = 1) -> Figure:
 def _labels_of_images(split: Split) -> np.ndarray:
     """The labels of a split whose images can be shown."""
     shape = split.input_shape
-    if split.dtype != np.uint8 or len(shape) != 3 or shape[-1] not in (1, 3):
+    if not are_images(split.dtype, shape):
         raise UsageError(
             f"only uint8 images, grey or RGB, can be shown. Received: {split.dtype} inputs of shape {shape}"
         )

@@ -28,8 +28,8 @@ def read_folder(root: Path, options: ImageOptions) -> tuple[Split, Split]:
     is the test split: those with the smallest hashes of their names, whatever the seed.
 
     Of files with the same bytes in one class only the first is used (`DataWarning`), before anything is split, so that no
-    copy of a training image is among the validation or test images. Folders without an image, and links that lead out of the
-    folder, are told of (`DataWarning`).
+    copy of a training image is among the validation or test images. Folders without an image, images in folders
+    within a class's folder, and links that lead out of the folder, are told of (`DataWarning`).
 
     Raises:
         DataError: fewer than two classes, an unreadable image, a broken link, a name that is no text, sizes that differ without
@@ -63,6 +63,7 @@ class Scan(NamedTuple):
     labels: np.ndarray
     links: list[Path]  # files and folders that are links
     empty: list[Path]  # folders without an image
+    deeper: list[Path]  # images in folders within a class's folder
 
 
 def scan_folder(root: Path) -> Scan:
@@ -77,14 +78,18 @@ def scan_folder(root: Path) -> Scan:
     files: list[Path] = []
     links: list[Path] = []
     empty: list[Path] = []
+    deeper: list[Path] = []
     for directory in sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".")):
-        with os.scandir(directory) as entries:
-            members = sorted((e for e in entries if _is_image_file(e)), key=lambda entry: entry.name)
+        with os.scandir(directory) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+        members = [entry for entry in entries if _is_image_file(entry)]
         if not members:
             empty.append(directory)
             continue
         class_names.append(directory.name)
         counts.append(len(members))
+        for folder in (Path(entry) for entry in entries if entry.is_dir() and not entry.name.startswith(".")):
+            deeper += sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
         files += map(Path, members)
         links += [Path(entry) for entry in members if entry.is_symlink()] + [directory] * directory.is_symlink()
     if len(counts) < 2:
@@ -92,7 +97,7 @@ def scan_folder(root: Path) -> Scan:
         raise DataError(
             f"{root}: {found} in its folders; a classifier needs two or more folders of images, one a class"
         )
-    return Scan(class_names, files, np.repeat(np.arange(len(counts), dtype=np.int32), counts), links, empty)
+    return Scan(class_names, files, np.repeat(np.arange(len(counts), dtype=np.int32), counts), links, empty, deeper)
 
 
 def _is_image_file(entry: os.DirEntry[str]) -> bool:
@@ -115,6 +120,10 @@ def _oddities(root: Path, scans: list[Scan]) -> Iterator[str]:
     if empty:
         others = f" (and {len(empty) - 1:,} more)" if len(empty) > 1 else ""
         yield f"{empty[0]}{others}: no images in it, so it is no class; they end in {', '.join(sorted(SUFFIXES))}"
+    deeper = [file for scan in scans for file in scan.deeper]
+    if deeper:
+        others = f" and {len(deeper) - 1:,} more" if len(deeper) > 1 else ""
+        yield f"{deeper[0]}{others}: left out, in a folder within a class's folder; move it into the class's folder itself"
     real_root = root.resolve()
     links = [link for scan in scans for link in scan.links if not link.resolve().is_relative_to(real_root)]
     if links:
@@ -201,7 +210,7 @@ def _choose_test(root: Path, files: list[Path], labels: np.ndarray) -> np.ndarra
 
 def _common_shape(root: Path, files: list[Path], options: ImageOptions) -> tuple[int, int, int]:
     headers = _headers(files)
-    channels = {"grayscale": 1, "rgb": 3, None: max(c for _, c in headers)}[options.color_mode]
+    channels = options.channels(max(c for _, c in headers))
     if options.size is not None:
         return (*options.size, channels)
     sizes = {size for size, _ in headers}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import numbers
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zoo.data.labels import plain_list
 from zoo.data.split import Scaling
 from zoo.errors import DataError, UsageError, one_line, unknown_name
+from zoo.plain import plain_list
 
 FITS = ("crop", "pad", "stretch")
+COLOR_MODES = {"grayscale": 1, "rgb": 3}  # name -> channels
 _IN_MEMORY_LIMIT = 2**30  # bytes of uint8 pixels
 _BAND_PIXELS = 2**22  # that are converted at a time
 # What Pillow is let read; a JPEG may turn out to be an MPO. It has more: PostScript, which it gives to a program.
@@ -48,9 +50,13 @@ class ImageOptions:
             return self.in_memory
         return count * int(np.prod(shape)) <= _IN_MEMORY_LIMIT
 
+    def channels(self, stored: int) -> int:
+        """How many channels images have that are stored with `stored`."""
+        return stored if self.color_mode is None else COLOR_MODES[self.color_mode]
+
     def convert(self, image: np.ndarray) -> np.ndarray:
         """One uint8 (H, W, 1 or 3) image in the wanted colour and size."""
-        channels = {"grayscale": 1, "rgb": 3, None: image.shape[-1]}[self.color_mode]
+        channels = self.channels(image.shape[-1])
         if (self.size is None or self.size == image.shape[:2]) and channels == image.shape[-1]:
             return image
         picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
@@ -80,15 +86,15 @@ def load_images(
         UsageError: no files, an unknown `fit` or `color_mode`, or a size that is none.
         DataError: a file is no readable image; the message names it.
 
-    Example:
+    Examples:
         >>> model = zoo.build("resnet50", (224, 224, 3), 1000, weights="imagenet")  # doctest: +SKIP
         >>> zoo.decode_predictions(model.predict(zoo.load_images(["photo.jpg"], 224)))  # doctest: +SKIP
     """
     if fit not in FITS:
         raise unknown_name("fit", fit, FITS)
-    channels = {"rgb": 3, "grayscale": 1}.get(color_mode)
-    if channels is None:
-        raise unknown_name("color_mode", color_mode, ("rgb", "grayscale"))
+    if color_mode not in COLOR_MODES:
+        raise unknown_name("color_mode", color_mode, COLOR_MODES)
+    channels = COLOR_MODES[color_mode]
     size = checked_size(image_size)
     files = [] if isinstance(paths, str | bytes | os.PathLike) else list(paths)
     if not files or not all(isinstance(file, str | os.PathLike) for file in files):
@@ -128,6 +134,20 @@ def read_image(path: Path, size: tuple[int, int] | None, channels: int, fit: str
             return _pixels(picture, size, channels, fit)
     except Exception as error:  # Pillow raises many kinds on corrupt files
         raise _unreadable(path, error) from error
+
+
+def are_images(dtype: Any, shape: Sequence[int]) -> bool:
+    """Whether inputs of this type and shape, without the batch axis, are grey or RGB images of 8 bits as they are stored."""
+    return dtype == np.uint8 and len(shape) == 3 and shape[-1] in (1, 3)
+
+
+@contextlib.contextmanager
+def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raises a `DataError` that names an image file which cannot be read, or is gone since the data were loaded."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); put it back or load the data again") from None
 
 
 def image_header(path: Path) -> tuple[tuple[int, int], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,8 @@ from zoo.errors import DataError, UsageError, unknown_name
 _MOST_CLASSES = 100_000  # more are a mistake, such as numbers of examples, and would fill the memory with names
 
 
-def plain_list(value: Any) -> list[Any] | None:
-    """The members of a list, a tuple, an array, a pandas Index or a shape, as plain Python values; `None` for anything else.
-
-    Text, a mapping and a set are no lists: one has letters, the others no order that was meant.
-    """
-    if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__len__"):
-        return None
-    try:
-        return [member.item() if isinstance(member, np.generic) else member for member in value]
-    except (TypeError, ValueError):  # an array without an axis, a shape without a rank
-        return None
-
-
-def checked_labels(labels: Any, count: int) -> np.ndarray:
-    """(count,) int32 class indices, or a DataError that says what they are instead."""
+def checked_labels(labels: Any, count: int, *, classes: int | None = None) -> np.ndarray:
+    """(count,) int32 class indices, below `classes` where a model has so many; or a DataError that says what they are instead."""
     try:
         labels = np.asarray(labels)
     except ValueError:
@@ -52,20 +39,37 @@ def checked_labels(labels: Any, count: int) -> np.ndarray:
     if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
         strange = labels.min() if labels.min() < 0 else labels.max()
         raise DataError(f"labels must be class indices from 0, below {_MOST_CLASSES:,}. Received: {strange}")
-    return labels.astype(np.int32)
+    if classes is not None and labels.max() >= classes:
+        raise DataError(f"labels must be 0 to {classes - 1}, the model's classes. Received: {labels.max()}")
+    indices: np.ndarray = labels.astype(np.int32)
+    return indices
+
+
+def holds_out(validation: Any) -> bool:
+    """Whether anything is to be held out: not for `None`, nor for 0."""
+    return validation is not None and not (isinstance(validation, numbers.Real) and validation == 0)
+
+
+def check_validation(validation: Any, count: int) -> None:
+    """Raises a UsageError unless `validation` can be held out of `count` examples: a fraction below 1, or a smaller count."""
+    is_number = isinstance(validation, numbers.Real) and not isinstance(validation, bool)
+    if not is_number or not 0 < validation < count:
+        raise UsageError(
+            f"validation must be a fraction below 1 or a count below {count}. Received: {validation!r:.80}"
+        )
+    if not isinstance(validation, numbers.Integral) and validation >= 1:
+        raise UsageError(f"validation must be below 1 as a fraction; an int is a count. Received: {validation}")
 
 
 def validation_indices(labels: np.ndarray, validation: float | int, seed: int) -> np.ndarray:
-    """Indices to hold out, in file order: the last `validation` examples (int), or a stratified fraction (float)."""
-    is_number = isinstance(validation, numbers.Real) and not isinstance(validation, bool)
-    if not is_number or not 0 < validation < len(labels):
-        raise UsageError(
-            f"validation must be a fraction below 1 or a count below {len(labels)}. Received: {validation!r:.80}"
-        )
+    """Indices to hold out, in file order: the last `validation` examples (int), or a stratified fraction (float).
+
+    Raises:
+        UsageError: `validation` is none of these, or nothing would be left to train on or to validate with.
+    """
+    check_validation(validation, len(labels))
     if isinstance(validation, numbers.Integral):
         return np.arange(len(labels) - validation, len(labels))
-    if validation >= 1:
-        raise UsageError(f"validation must be below 1 as a fraction; an int is a count. Received: {validation}")
     random = np.random.default_rng(seed)
     chosen = []
     for k in np.unique(labels):

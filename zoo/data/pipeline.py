@@ -28,7 +28,7 @@ def scaled_batches(
     augment: augmentation.Augmentation | Sequence[str] | None,
     drop_remainder: bool,
     seed: int,
-    first_pass: int = 0,
+    first_pass: int,
 ) -> tf.data.Dataset:
     """See `Split.batches`."""
     batches = _batches(
@@ -56,10 +56,11 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
     """A user's batched dataset of (inputs, integer labels) as a streamed `Split`; its size is counted by reading it.
 
     It is never cached: it may augment.
+
+    Raises:
+        DataError: it gives no batches of (inputs, labels), inputs of no fixed shape, no examples or no end.
     """
-    spec = dataset.element_spec
-    if not (isinstance(spec, tuple) and len(spec) == 2 and spec[0].shape.rank and spec[1].shape.rank in (1, 2)):
-        raise DataError(f"a dataset must give batches of (inputs, labels). Received: {spec}")
+    inputs = _checked_inputs(dataset)
     read = []
     for x, y in dataset:
         read.append(checked_labels(y.numpy(), len(x)))
@@ -69,16 +70,32 @@ def split_from_dataset(dataset: tf.data.Dataset) -> Split:
             )
     if not read:
         raise DataError("the dataset gives no batches")
-    labels = np.concatenate(read)
+    found = np.concatenate(read)
     return Split(
-        size=len(labels),
-        class_names=[str(k) for k in range(max(2, int(labels.max()) + 1))],
-        input_shape=spec[0].shape[1:],
-        dtype=spec[0].dtype.as_numpy_dtype,
-        scaling=Scaling.to_range(0, 1) if spec[0].dtype == tf.uint8 else Scaling(),
-        labels=labels,
+        size=len(found),
+        class_names=[str(k) for k in range(max(2, int(found.max()) + 1))],
+        input_shape=inputs.shape[1:],
+        dtype=inputs.dtype.as_numpy_dtype,
+        scaling=Scaling.to_range((0, 1)) if inputs.dtype == tf.uint8 else Scaling(),
+        labels=found,
         stream=lambda: dataset.unbatch().map(lambda x, y: (x, tf.reshape(y, []))),
     )
+
+
+def _checked_inputs(dataset: tf.data.Dataset) -> tf.TensorSpec:
+    """The inputs of a user's dataset, once it is known to give batches with labels, of one shape, and to come to an end."""
+    spec = dataset.element_spec
+    is_pair = isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(part, tf.TensorSpec) for part in spec)
+    inputs, labels = spec if is_pair else (tf.TensorSpec([]), tf.TensorSpec([]))
+    if not inputs.shape.rank or labels.shape.rank not in (1, 2):
+        raise DataError(f"a dataset must give batches of (inputs, labels). Received: {spec}")
+    if None in inputs.shape[1:]:
+        raise DataError(
+            f"the inputs of a dataset must have one known shape; use ensure_shape. Received: {inputs.shape}"
+        )
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise DataError("the dataset never ends; leave out .repeat(), Recipe(epochs=...) repeats it")
+    return inputs
 
 
 class MemoryBatches:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.data.labels import checked_labels, plain_list
+from zoo.data.labels import checked_labels
 from zoo.data.store import Store
 from zoo.errors import DataError, UsageError, check_count, one_line
+from zoo.plain import plain_list
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,10 +33,10 @@ class Scaling:
     offset: float = 0.0
 
     @classmethod
-    def to_range(cls, low: float, high: float) -> Scaling:
-        """The scaling that maps 0..255 to `low`..`high`."""
-        low, high = checked_range((low, high))
-        return cls((high - low) / 255.0, float(low))
+    def to_range(cls, input_range: Sequence[float]) -> Scaling:
+        """The scaling that maps 0..255 to (low, high); see `checked_range`."""
+        low, high = checked_range(input_range)
+        return cls((high - low) / 255.0, low)
 
 
 class Split:
@@ -124,7 +125,7 @@ class Split:
             class_names=names,
             input_shape=inputs.shape[1:],
             dtype=inputs.dtype,
-            scaling=Scaling.to_range(*checked_range(input_range)) if inputs.dtype == np.uint8 else Scaling(),
+            scaling=Scaling.to_range(input_range) if inputs.dtype == np.uint8 else Scaling(),
             store=Store(inputs),
             labels=labels,
         )
@@ -197,6 +198,15 @@ class Split:
             drop_remainder: whether a last partial batch is left out.
             seed: decides order and augmentation.
             first_pass: what the first pass counts as, for training that is resumed.
+
+        Returns:
+            Batches of inputs (batch, *input_shape) in the range that the model takes, float32, or float64 where the inputs are,
+            and labels (batch,) int32.
+
+        Raises:
+            UsageError: a `batch_size` that is no whole number of at least 1, or an unknown augmentation.
+            DataError: an image file that cannot be read, once its batch is asked for; TensorFlow reports it as an error of
+                its own, with that message in it.
         """
         from zoo.data import pipeline
 
@@ -250,17 +260,17 @@ def count_examples(inputs: Any) -> int:
 def checked_inputs(inputs: Any) -> np.ndarray:
     """Inputs as uint8 or floats, all finite; a DataError where they are something else."""
     try:
-        inputs = np.asarray(inputs)
-        if inputs.dtype.kind == "O":  # of a table with columns of several kinds, which may all be numbers
-            inputs = np.asarray(inputs.tolist())
+        array = np.asarray(inputs)
+        if array.dtype.kind == "O":  # of a table with columns of several kinds, which may all be numbers
+            array = np.asarray(array.tolist())
     except ValueError as error:  # of several shapes
         raise DataError(f"the inputs are no array ({one_line(error, 120)}); give all the same shape") from None
-    if inputs.ndim < 2 or 0 in inputs.shape[1:] or inputs.dtype.kind not in "biuf":
-        shape = f"{inputs.dtype} of shape {inputs.shape}"
+    if array.ndim < 2 or 0 in array.shape[1:] or array.dtype.kind not in "biuf":
+        shape = f"{array.dtype} of shape {array.shape}"
         raise DataError(f"inputs must be numbers, (N, ...) for N examples. Received: {shape}")
-    if inputs.dtype != np.uint8 and inputs.dtype.kind != "f":
-        inputs = inputs.astype(np.float32)
-    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
-        first = np.flatnonzero(~np.isfinite(inputs).reshape(len(inputs), -1).all(axis=1))[0]
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        array = array.astype(np.float32)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        first = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0]
         raise DataError(f"the inputs hold NaN or infinite values, first in example {first}; remove or replace them")
-    return inputs
+    return array

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.labels import checked_labels, plain_list, validation_indices
+from zoo.data.images import naming_file
+from zoo.data.labels import checked_labels, holds_out, validation_indices
 from zoo.data.split import Split, as_split, count_examples
 from zoo.errors import DataError, UsageError, check_seed
+from zoo.plain import plain_list
 from zoo.storage import sha256_of_file
 
 _END = 4096  # bytes
@@ -72,9 +74,11 @@ class DataSplits:
             seed: decides a stratified validation fraction.
 
         Raises:
+            UsageError: `train`, `validation` or `test` is no pair, or a `validation`, `seed` or `input_range` that is not
+                possible.
             DataError: lengths differ, an empty array, labels that are no class indices, inputs that are no finite numbers.
 
-        Example:
+        Examples:
             >>> images = np.zeros((20, 8, 8), "uint8"); labels = np.arange(20) % 2
             >>> DataSplits.from_arrays((images, labels), validation=0.2).input_shape
             (8, 8, 1)
@@ -98,7 +102,8 @@ class DataSplits:
         for split in (held_out, test_split):
             if split and split.input_shape != train_split.input_shape:
                 raise DataError(
-                    f"the training inputs have the shape {train_split.input_shape}, others {split.input_shape}"
+                    f"the training inputs have the shape {train_split.input_shape}, others {split.input_shape}; "
+                    "give all the same"
                 )
         config = {
             "arrays": {
@@ -141,7 +146,7 @@ def split_validation(
     train: Split, validation: float | int | str | None, test: Split | None, seed: int
 ) -> tuple[Split, Split | None]:
     """Takes a validation split from training data that are no stream; see `load_dataset` for `validation`."""
-    if validation is None or (not isinstance(validation, str) and validation == 0):
+    if validation is None or not holds_out(validation):
         return train, None
     if isinstance(validation, str):
         if validation != "test" or test is None:
@@ -173,14 +178,20 @@ def content_sha256(data: DataSplits) -> str:
 
 
 def inputs_sha256(split: Split) -> str | None:
-    """What the inputs of one split are: pixels in memory, whole files; `None` for a stream."""
+    """What the inputs of one split are, whatever their labels: pixels in memory, whole files; `None` for a stream.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     if split.stream is not None:
         return None
     digest = hashlib.sha256(f"{len(split)} {split.input_shape} {split.dtype} {split.scaling}".encode())
     if split.store is not None:
-        digest.update(_fingerprint(split)["sha256"].encode())
-    for file in split.files or () if split.store is None else ():
-        digest.update(sha256_of_file(file).encode())
+        _update_with_pixels(digest, split)
+    else:
+        for file in split.files or ():
+            with naming_file(file):
+                digest.update(sha256_of_file(file).encode())
     return digest.hexdigest()
 
 
@@ -196,12 +207,16 @@ def _ends(file: Path) -> bytes:
         return b"missing"
 
 
-def _fingerprint(split: Split) -> dict[str, Any]:
+def _update_with_pixels(digest: hashlib._Hash, split: Split) -> None:
     assert split.store is not None
     assert split.rows is not None
-    assert split.labels is not None
-    digest = hashlib.sha256()
     for start in range(0, len(split), 4096):  # the data are not copied for this
         digest.update(np.ascontiguousarray(split.store.array[split.rows[start : start + 4096]]).data)
+
+
+def _fingerprint(split: Split) -> dict[str, Any]:
+    assert split.labels is not None
+    digest = hashlib.sha256()
+    _update_with_pixels(digest, split)
     digest.update(np.ascontiguousarray(split.labels).data)
     return {"shape": [len(split), *split.input_shape], "dtype": str(split.dtype), "sha256": digest.hexdigest()}

@@ -25,6 +25,7 @@ import zoo.startup  # noqa: F401  (before TensorFlow)
 import numpy as np
 import tensorflow as tf
 
+from zoo.cores import num_cores
 from zoo.data import augment as augmentation
 from zoo.data.images import read_image
 from zoo.data.split import Split
@@ -111,7 +112,8 @@ class PixelCache:
     def missing(self, indices: np.ndarray) -> np.ndarray:
         """Those of `indices` whose examples are not stored yet."""
         with self._lock:
-            return indices[~self._stored[indices]]
+            missing: np.ndarray = indices[~self._stored[indices]]
+            return missing
 
     def store(self, indices: np.ndarray, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Stores (n, ...) images and returns `indices`."""
@@ -139,7 +141,8 @@ def cache_of(split: Split) -> PixelCache | None:
     attributes = vars(split)
     if "_pixel_cache" not in attributes:
         attributes.setdefault("_pixel_cache", PixelCache.fitting(len(split), split.input_shape))
-    return attributes["_pixel_cache"]
+    cache: PixelCache | None = attributes["_pixel_cache"]
+    return cache
 
 
 class _FileReader:
@@ -183,7 +186,7 @@ def decoded(split: Split, batch_size: int, drop_remainder: bool) -> Callable[[tf
 
 
 def streamed(
-    split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int, first_pass: int = 0
+    split: Split, batch_size: int, *, shuffle: bool, drop_remainder: bool, seed: int, first_pass: int
 ) -> tf.data.Dataset:
     """Batches of (stored inputs, int32 labels) of a stream, which is mixed through a buffer of 4,096 examples.
 
@@ -260,5 +263,4 @@ def _call(method: Callable[..., object], inputs: list[tf.Tensor], types: object)
 @functools.cache
 def _workers() -> ThreadPoolExecutor:
     """Threads that decode: Pillow works without Python's lock, so as many as there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(cores, thread_name_prefix="zoo-decode")
+    return ThreadPoolExecutor(num_cores(), thread_name_prefix="zoo-decode")

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from zoo.data.images import ImageOptions
+from zoo.data.labels import check_validation, holds_out
 from zoo.data.split import Split
-from zoo.data.splits import DataSplits, split_validation
+from zoo.data.splits import DataSplits
 from zoo.data.store import Store
-from zoo.errors import DataError, UsageError, ZooError, one_line
+from zoo.errors import DataError, DataWarning, UsageError, ZooError, one_line
 
 # data sets whose TFDS key is the place in the source's training file, and its first labels, by which that is verified
 _SOURCE_ORDER = {
@@ -35,41 +36,34 @@ def knows(name: str) -> bool:
     return re.split("[/:]", name)[0] in tfds.list_builders(with_community_datasets=False)
 
 
-def load(name: str, options: ImageOptions, config: dict[str, Any]) -> DataSplits:
-    """Loads a TFDS data set; see `zoo.load_dataset` for the options in `config`."""
-    from zoo.data.datasets import pick_classes
-
-    source = _Source(name, options)
-    count, limit = source.num_train, config["limit"]
-    train_end = count if limit is None else min(limit, count)
-    if source.in_memory:
-        train, test = source.read("").subset(np.arange(train_end)), source.read_test()
-        if config["classes"] is not None:
-            train, test = pick_classes(train, config["classes"]), pick_classes(test, config["classes"])
-        train.compact()  # what limit and classes left out is freed
-        test.compact()
-        train, held_out = split_validation(train, config["validation"], test, config["seed"])
-        return DataSplits(train, held_out, test, config)
+def streamed(source: Source, config: dict[str, Any]) -> DataSplits:
+    """The splits of a data set that is not held in memory; see `zoo.load_dataset` for the options in `config`."""
     if config["classes"] is not None:
-        raise UsageError(f"{name} is streamed, which has no classes=; load it with in_memory=True and an image_size")
-    return _streamed(source, train_end, config)
-
-
-def _streamed(source: _Source, train_end: int, config: dict[str, Any]) -> DataSplits:
+        raise UsageError(
+            f"{source.name} is streamed, which has no classes=; load it with in_memory=True and an image_size"
+        )
+    count = source.num_train if config["limit"] is None else min(config["limit"], source.num_train)
     validation, test = config["validation"], source.read_test()
-    if validation == "test":
-        return DataSplits(source.read(f"[:{train_end}]"), test, test, config)
-    if isinstance(validation, str | bool):
-        raise UsageError(f"validation must be a fraction, a count, 'test' or None. Received: {validation!r}")
-    held = round((validation or 0) * train_end) if isinstance(validation, float) else (validation or 0)
-    if not 0 <= held < train_end or (validation and not held):
-        raise UsageError(f"validation must leave training examples of {train_end}. Received: {validation}")
-    start = train_end - held  # files of TFDS are shuffled when they are prepared, so the last part is a fair sample
-    train = source.read(f"[:{start}]")
-    return DataSplits(train, source.read(f"[{start}:{train_end}]") if held else None, test, config)
+    if isinstance(validation, str) and validation == "test":
+        return DataSplits(source.read_train(0, count), test, test, config)
+    held = _held_out(validation, count)
+    start = count - held  # files of TFDS are shuffled when they are prepared, so the last part is a fair sample
+    train = source.read_train(0, start)
+    return DataSplits(train, source.read_train(start, count) if held else None, test, config)
 
 
-class _Source:
+def _held_out(validation: Any, count: int) -> int:
+    """How many of the last training examples of a stream are for validation."""
+    if not holds_out(validation):
+        return 0
+    check_validation(validation, count)
+    held = validation if isinstance(validation, int) else round(validation * count)
+    if not 0 < held < count:
+        raise UsageError(f"{count} examples are too few to hold out validation={validation}; give another one")
+    return held
+
+
+class Source:
     """One prepared TFDS data set: its splits, its classes, and whether it is held in memory."""
 
     def __init__(self, name: str, options: ImageOptions) -> None:
@@ -88,7 +82,8 @@ class _Source:
         image, label = (features[k] for k in keys) if keys and len(keys) == 2 else (None, None)
         if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
             raise DataError(
-                f"{name} is not an image-classification data set (one image and one class label an example)"
+                f"{name} is not an image-classification data set (one image and one class label an example); "
+                "choose another, or give an image folder"
             )
         self.class_names = list(label.names)
         self.shape = self._shape(image.shape)
@@ -104,9 +99,11 @@ class _Source:
             return self._read(self.test_split)
         return self._read(f"train[{self.num_train}:]")
 
-    def read(self, part: str) -> Split:
-        """A slice of the training examples, e.g. "[:1000]", in file order."""
-        return self._read(f"train{part}")
+    def read_train(self, start: int = 0, end: int | None = None) -> Split:
+        """The training examples in file order; of a stream also those from `start` up to `end`."""
+        if self.in_memory:
+            return self._read("train").subset(np.arange(self.num_train))
+        return self._read(f"train[{start}:{self.num_train if end is None else end}]")
 
     def _read(self, instruction: str) -> Split:
         store, rows, labels, stream = None, None, None, None
@@ -174,7 +171,11 @@ class _Source:
         order = np.empty(len(labels), np.int64)
         order[sorted(range(len(labels)), key=hashes.__getitem__)] = np.arange(len(labels))
         if tuple(labels[order[: len(first)]]) != first:
-            warnings.warn(f"{self.name}: the source's file order cannot be restored; it is TFDS's order", stacklevel=2)
+            warnings.warn(
+                f"{self.name}: the source's file order cannot be restored; it is TFDS's order",
+                DataWarning,
+                stacklevel=5,
+            )
             return np.arange(len(labels))
         return order
 
@@ -182,8 +183,7 @@ class _Source:
         size = self.options.size or stored[:2]
         if None in size:
             raise UsageError(f"the images of {self.name} differ in size; give image_size, e.g. image_size=128")
-        channels = {"grayscale": 1, "rgb": 3, None: stored[2] or 3}[self.options.color_mode]
-        return int(size[0] or 0), int(size[1] or 0), channels
+        return int(size[0] or 0), int(size[1] or 0), self.options.channels(stored[2] or 3)
 
     def _prepare(self) -> None:
         if self.builder.is_prepared():
@@ -196,7 +196,7 @@ class _Source:
         try:
             self.builder.download_and_prepare()
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
+            reason = one_line(error, 150)
             raise ZooError(f"{self.name}: the download failed ({reason}); try again, or use 'digits'") from error
 
 

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 def mean_interval(samples: npt.ArrayLike, *, confidence: float = 0.95) -> tuple[float, float, float]:
     """The mean of independent numbers, and Student's interval of it; NaN where nothing says how much they vary.
 
-    Example:
+    Args:
+        samples: (n,) numbers, one or more.
+        confidence: between 0 and 1.
+
+    Returns:
+        (mean, low, high).
+
+    Examples:
         >>> mean_interval([0.90, 0.91, 0.89])
         (0.9, 0.8751..., 0.9248...)
     """

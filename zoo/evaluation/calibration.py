@@ -52,7 +52,7 @@ class Calibration:
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Writes `figure()` as .png, .svg or .pdf, and returns the path."""
-        from zoo.training.curves import save_figure  # loads Matplotlib
+        from zoo.drawing import save_figure  # loads Matplotlib
 
         return save_figure(self.figure(), path)
 
@@ -70,7 +70,7 @@ def measure_calibration(predictions: pd.DataFrame, *, bins: int = 15) -> Calibra
     Raises:
         UsageError: no such columns, no example with a finite confidence, or fewer than 1 bin.
 
-    Example:
+    Examples:
         >>> table = pd.DataFrame({"confidence": [0.8] * 5, "correct": [True, True, True, True, False]})
         >>> measure_calibration(table).expected_error
         0.0
@@ -101,7 +101,7 @@ def measure_calibration(predictions: pd.DataFrame, *, bins: int = 15) -> Calibra
 
 def _row(low: float, high: float, confidence: np.ndarray, correct: np.ndarray) -> dict[str, float]:
     n = len(confidence)
-    interval = wilson_interval(int(correct.sum()), n) if n else (math.nan, math.nan)
+    interval = wilson_interval(int(correct.sum()), n)
     return {
         "low": float(low),
         "high": float(high),

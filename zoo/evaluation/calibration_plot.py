@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from zoo.training.curves import INK, TRAIN, finish_axes
+from zoo.drawing import INK, TRAIN, finish_axes
 
 if TYPE_CHECKING:
     from zoo.evaluation.calibration import Calibration

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.errors import UsageError, unknown_name
+from zoo.evaluation.intervals import check_confidence
 from zoo.evaluation.significance import holm, mean_intervals, spread, zero_mean_p_values
 from zoo.evaluation.statements import comparison_sentences
 
@@ -106,14 +107,14 @@ class Comparison:
         return comparison_sentences(self)
 
     def figure(self) -> Figure:
-        """A row a group: mean, interval and single scores; see `zoo.evaluation.comparison_plots`."""
-        from zoo.evaluation.comparison_plots import plot_comparison  # loads Matplotlib
+        """A row a group: mean, interval and single scores; see `zoo.evaluation.comparison_plot`."""
+        from zoo.evaluation.comparison_plot import plot_comparison  # loads Matplotlib
 
         return plot_comparison(self)
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Writes `figure()` as .png, .svg or .pdf, and returns the path."""
-        from zoo.training.curves import save_figure  # loads Matplotlib
+        from zoo.drawing import save_figure  # loads Matplotlib
 
         return save_figure(self.figure(), path)
 
@@ -162,7 +163,7 @@ def compare(
         UsageError: unknown columns or settings, fewer than two groups with scores, no unit that all of them have, a group
             twice on one unit, or the bootstrap with folds, for which no correction is known.
 
-    Example:
+    Examples:
         >>> runs = pd.DataFrame({"optimizer": ["sgd"] * 3 + ["adam"] * 3, "seed": [0, 1, 2] * 2,
         ...                      "score": [0.90, 0.91, 0.89, 0.95, 0.97, 0.95]})
         >>> compare(runs, groups="optimizer", units="seed").best
@@ -192,8 +193,7 @@ def _check(*, direction: str, interval: str, confidence: float, folds: int) -> N
         raise unknown_name("direction", direction, ("max", "min"))
     if interval not in ("t", "bootstrap"):
         raise unknown_name("interval", interval, ("t", "bootstrap"))
-    if not 0 < confidence < 1:
-        raise UsageError(f"confidence must lie between 0 and 1. Received: confidence={confidence}")
+    check_confidence(confidence)
     if folds < 1:
         raise UsageError(f"folds must be 1 (no cross-validation) or more. Received: folds={folds}")
     if folds > 1 and interval == "bootstrap":

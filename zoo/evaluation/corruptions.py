@@ -132,24 +132,24 @@ def corrupt(
     Raises:
         UsageError: an unknown name, a strength out of range, or inputs that are no images.
 
-    Example:
+    Examples:
         >>> corrupt(np.zeros((2, 8, 8, 1), "float32"), "brightness", [0.25, 0.5])[:, 0, 0, 0]
         array([0.25, 0.5 ], dtype=float32)
     """
-    images = np.asarray(images)
-    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-        raise UsageError(f"images must be uint8 or floats. Received: {images.dtype}")
+    array = np.asarray(images)
+    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        raise UsageError(f"images must be uint8 or floats. Received: {array.dtype}")
     check_seed(seed)
-    low, high = checked_range((0, 255) if images.dtype == np.uint8 else input_range or (0, 1))
-    checked_strengths(name, np.ravel(strength).tolist(), images.shape[1:])
-    if np.shape(strength) not in ((), (len(images),)):
-        raise UsageError(f"{len(images)} images need one strength or as many. Received: {np.size(strength)}")
-    strengths = np.broadcast_to(np.asarray(strength, np.float32), len(images))
-    if not len(images):
-        return images.copy()  # TensorFlow draws no numbers for none
-    floats = tf.constant(images, tf.float32 if images.dtype == np.uint8 else None)
-    changed = corrupted(floats, name, strengths, np.arange(len(images)), seed, (low, high)).numpy()
-    return changed.round().astype(np.uint8) if images.dtype == np.uint8 else changed
+    low, high = checked_range((0, 255) if array.dtype == np.uint8 else input_range or (0, 1))
+    checked_strengths(name, np.ravel(strength).tolist(), array.shape[1:])
+    if np.shape(strength) not in ((), (len(array),)):
+        raise UsageError(f"{len(array)} images need one strength or as many. Received: {np.size(strength)}")
+    strengths = np.broadcast_to(np.asarray(strength, np.float32), len(array))
+    if not len(array):
+        return array.copy()  # TensorFlow draws no numbers for none
+    floats = tf.constant(array, tf.float32 if array.dtype == np.uint8 else None)
+    changed: np.ndarray = corrupted(floats, name, strengths, np.arange(len(array)), seed, (low, high)).numpy()
+    return changed.round().astype(np.uint8) if array.dtype == np.uint8 else changed
 
 
 def corrupted(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from zoo.data.images import load_images
+from zoo.data.images import are_images, read_image
+from zoo.data.pipeline import scale
 from zoo.data.split import Split
-from zoo.errors import UsageError
-from zoo.models.outputs import check_shapes, class_probabilities, known_output_kind
+from zoo.errors import UsageError, check_count
+from zoo.evaluation.scoring import class_scores
+from zoo.models.outputs import check_shapes
 
 
 def score_files(
@@ -31,19 +35,19 @@ def score_files(
         (N, K), in the order of the files.
 
     Raises:
-        UsageError: no file, data that are no uint8 images, or a model of another shape.
+        UsageError: no file, data that are no uint8 images, a model of another shape, or a batch size below 1.
         DataError: a file is no readable image; the message names it.
     """
-    if like.dtype != np.uint8 or len(like.input_shape) != 3 or like.input_shape[-1] not in (1, 3):
+    check_count("batch_size", batch_size)
+    if not are_images(like.dtype, like.input_shape):
         raise UsageError(f"files are read as uint8 images are. Received: {like.dtype} inputs of {like.input_shape}")
-    if not files:
-        raise UsageError("files must be one or more images. Received: none")
+    if isinstance(files, str | os.PathLike) or not len(files):
+        raise UsageError(f"files must be a list of one or more images. Received: {files!r:.80}")
     check_shapes(model, like.input_shape)
     height, width, channels = like.input_shape
-    kind, mode, found = known_output_kind(model), "rgb" if channels == 3 else "grayscale", []
+    scores, found = class_scores(model, like), []
     for start in range(0, len(files), batch_size):
-        part = list(files[start : start + batch_size])
-        images = load_images(part, (height, width), fit="stretch", color_mode=mode)
-        inputs = images * np.float32(255 * like.scaling.scale) + np.float32(like.scaling.offset)
-        found.append(np.asarray(class_probabilities(model(inputs, training=False), kind)))
+        part = files[start : start + batch_size]
+        pixels = np.stack([read_image(Path(file), (height, width), channels) for file in part])
+        found.append(scores(scale(tf.constant(pixels), like.scaling)))
     return np.concatenate(found)

@@ -29,13 +29,8 @@ from zoo.evaluation.corruptions import (
     corrupted,
 )
 from zoo.evaluation.gradient_sign import gradient_signs, step_along
-from zoo.evaluation.robustness import (
-    class_scores,
-    input_signature,
-    late_progress,
-    value_range,
-)
-from zoo.evaluation.scoring import fitting_split
+from zoo.evaluation.robustness import late_progress, value_range
+from zoo.evaluation.scoring import class_scores, fitting_split, input_signature
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,13 +82,13 @@ class Fooling:
 
     def figure(self, images: Sequence[int] | None = None) -> Figure:
         """Original, perturbed, magnified difference and scores side by side; see `plot_fooling`."""
-        from zoo.evaluation.robustness_plots import plot_fooling
+        from zoo.evaluation.fooling_plot import plot_fooling
 
         return plot_fooling(self, images)
 
     def plot(self, path: str | os.PathLike[str], images: Sequence[int] | None = None) -> Path:
         """Writes `figure(images)` as .png, .svg or .pdf, and returns the path."""
-        from zoo.training.curves import save_figure  # loads Matplotlib
+        from zoo.drawing import save_figure  # loads Matplotlib
 
         return save_figure(self.figure(images), path)
 
@@ -119,7 +114,7 @@ def fool(
     largest/num_steps, 2·largest/num_steps, ..., largest the first one that fools is taken, and the interval below it is
     halved `num_halvings` times, keeping a strength that fools above one that does not. What is returned fools, `below` does
     not, and they are largest/(num_steps·2^num_halvings) apart; an island of fooling narrower than a step of the grid may be
-    missed. For a linear model, of which no value is clipped, it is the exact threshold. Values are not rounded to 8 bits. Rotation, brightness and shifts are
+    missed. For a linear model, of which no value is clipped, the threshold lies between `below` and `strength`. Values are not rounded to 8 bits. Rotation, brightness and shifts are
     searched in both directions and the smaller one is given with its sign; shifts go by whole pixels and are not halved.
 
     Noise keeps its direction: the pattern of an image, decided by the seed and the image's place, is multiplied by the
@@ -145,7 +140,7 @@ def fool(
         UsageError: an unknown `by` or `goal`, a number out of range, a model or inputs that do not fit, or a model without
             gradients.
 
-    Example:
+    Examples:
         >>> found = fool(model, data.test.subset(np.arange(20)))  # doctest: +SKIP
         >>> found.table[["true", "before", "after", "strength"]], found.plot("fooling.png")  # doctest: +SKIP
     """
@@ -228,7 +223,7 @@ def _smallest(
     def is_fooled(rows: np.ndarray, strengths: np.ndarray) -> np.ndarray:
         """Whether each row is; moves its upper bound where it is, and its lower bound where not."""
         after = scores(perturb(rows, strengths))
-        fooled = after.argmax(axis=1) != reference[rows]
+        fooled: np.ndarray = after.argmax(axis=1) != reference[rows]
         found.strength[rows[fooled]] = strengths[fooled]
         found.below[rows[~fooled]] = strengths[~fooled]
         kept = fooled | np.isnan(found.strength[rows])

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from zoo.data.labels import checked_labels
 from zoo.data.split import checked_range
-from zoo.errors import DataError, UsageError
+from zoo.errors import UsageError
 from zoo.evaluation.corruptions import along_images
 from zoo.evaluation.scoring import log_probabilities
 from zoo.models.outputs import known_output_kind
@@ -44,7 +44,8 @@ def gradient_sign_step(
         (N, ...) images of the same type.
 
     Raises:
-        UsageError: the model has no gradient in its input, takes inputs of another shape, or its output is no classifier's.
+        UsageError: the model has no gradient in its input, takes inputs of another shape, or its output is no classifier's;
+            or an epsilon that is no finite number.
         DataError: labels that are not one class of the model an image.
     """
     inputs, bounds = tf.constant(images), checked_range(input_range)
@@ -54,14 +55,16 @@ def gradient_sign_step(
     expected = model.input_shape
     if isinstance(expected, tuple) and not inputs.shape.is_compatible_with(expected):
         raise UsageError(f"the model takes inputs of shape {expected[1:]}. Received: {tuple(inputs.shape)}")
-    classes = checked_labels(labels, len(inputs))
-    if classes.max() >= known:
-        raise DataError(f"labels must be 0 to {known - 1}, the model's classes. Received: {classes.max()}")
-    if np.shape(epsilon) not in ((), (len(inputs),)):
-        raise UsageError(f"{len(inputs)} images need one epsilon or as many. Received: {np.size(epsilon)}")
+    classes = checked_labels(labels, len(inputs), classes=known)
+    strengths = np.asarray(epsilon)
+    if strengths.shape not in ((), (len(inputs),)):
+        raise UsageError(f"{len(inputs)} images need one epsilon or as many. Received: {strengths.size}")
+    if strengths.dtype.kind not in "iuf" or not np.isfinite(strengths).all():
+        raise UsageError(f"epsilon must be finite numbers. Received: epsilon={epsilon!r:.80}")
     signs = gradient_signs(model, tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype))
-    strengths = np.broadcast_to(np.asarray(epsilon, np.float64), len(inputs))
-    return step_along(inputs, signs(inputs, tf.constant(classes)), strengths, bounds).numpy()
+    of_each = np.broadcast_to(strengths.astype(np.float64), len(inputs))
+    changed: np.ndarray = step_along(inputs, signs(inputs, tf.constant(classes)), of_each, bounds).numpy()
+    return changed
 
 
 def step_along(images: tf.Tensor, signs: tf.Tensor, strengths: np.ndarray, bounds: tuple[float, float]) -> tf.Tensor:
@@ -91,7 +94,9 @@ def gradient_signs(model: keras.Model, signature: tf.TensorSpec) -> Callable[[tf
     def checked_signs(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         found = signs(images, classes)
         if found is None:
-            raise UsageError(f"the output of {model.name!r} has no gradient in its input")
+            raise UsageError(
+                f"the output of {model.name!r} has no gradient in its input; a layer between them rounds or looks up"
+            )
         return found
 
     return checked_signs

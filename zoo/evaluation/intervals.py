@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,25 @@ import numpy as np
 from zoo.errors import UsageError
 
 
-def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a proportion; z = 1.96 for 95 % (Wilson, 1927)."""
+def wilson_interval(successes: int, count: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval of a proportion (Wilson, 1927).
+
+    Args:
+        successes: 0 to `count`.
+        count: of 0 nothing can be said: both ends are NaN.
+        confidence: between 0 and 1.
+
+    Raises:
+        UsageError: a confidence that is not between 0 and 1.
+
+    Examples:
+        >>> wilson_interval(0, 0)
+        (nan, nan)
+    """
+    check_confidence(confidence)
+    if count == 0:
+        return math.nan, math.nan
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / count
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
@@ -28,10 +46,14 @@ def median_interval(values: Any, *, confidence: float = 0.95) -> tuple[float, fl
         values: (N,) numbers without NaN. Of fewer than six (at 95 %) nothing can be said: the interval is the whole line.
         confidence: between 0 and 1.
 
-    Example:
+    Raises:
+        UsageError: no values, NaN among them, or a confidence that is not between 0 and 1.
+
+    Examples:
         >>> median_interval(range(1, 11))
         (2.0, 9.0)
     """
+    check_confidence(confidence)
     from scipy import stats
 
     ordered = np.sort(np.asarray(values, np.float64))
@@ -39,3 +61,9 @@ def median_interval(values: Any, *, confidence: float = 0.95) -> tuple[float, fl
         raise UsageError(f"values must be one or more numbers without NaN. Received: {values!r}")
     k = int(stats.binom.ppf((1 - confidence) / 2, len(ordered), 0.5))
     return (float(ordered[k - 1]), float(ordered[-k])) if k else (-math.inf, math.inf)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raises a UsageError unless a confidence lies between 0 and 1."""
+    if not 0 < confidence < 1:
+        raise UsageError(f"confidence must lie between 0 and 1. Received: confidence={confidence}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import statistics
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -13,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from zoo.errors import UsageError
-from zoo.evaluation.intervals import wilson_interval
+from zoo.evaluation.intervals import check_confidence, wilson_interval
 from zoo.evaluation.significance import holm
 from zoo.evaluation.statements import CHOSEN, indistinguishable_sentence, number, p_value
 
@@ -105,7 +104,7 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
     Raises:
         UsageError: the lengths differ, or there is no example.
 
-    Example:
+    Examples:
         >>> mcnemar(first.predictions["correct"], second.predictions["correct"]).p
     """
     a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
@@ -129,11 +128,10 @@ def compare_models(evaluations: Mapping[str, Scored], *, confidence: float = 0.9
     Raises:
         UsageError: fewer than two models, or their examples are not the same.
 
-    Example:
+    Examples:
         >>> compare_models({"cnn": zoo.evaluate(cnn, data.test), "mlp": zoo.evaluate(mlp, data.test)}).sentences()
     """
-    if not 0 < confidence < 1:
-        raise UsageError(f"confidence must lie between 0 and 1. Received: confidence={confidence}")
+    check_confidence(confidence)
     if len(evaluations) < 2:
         raise UsageError(f"a comparison needs two or more models. Received: {list(evaluations)}")
     _check_same_examples(evaluations)
@@ -145,11 +143,11 @@ def compare_models(evaluations: Mapping[str, Scored], *, confidence: float = 0.9
         rows.append((a, b, test.only_a, test.only_b, test.difference, test.p))
     pairs = pd.DataFrame(rows, columns=["a", "b", "only_a", "only_b", "difference", "p"])
     pairs["p_holm"] = holm(pairs["p"].to_numpy())
-    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
     models = pd.DataFrame({"model": names, "correct": [int(correct[name].sum()) for name in names]})
     models["n"] = len(correct[names[0]])
     models["accuracy"] = models["correct"] / models["n"]
-    bounds = [wilson_interval(hits, n, z) for hits, n in zip(models["correct"], models["n"], strict=True)]
+    counts = zip(models["correct"], models["n"], strict=True)
+    bounds = [wilson_interval(hits, n, confidence=confidence) for hits, n in counts]
     models["low"], models["high"] = zip(*bounds, strict=True)
     p_holm = holm(pairs["p"].to_numpy()[: len(names) - 1])  # the pairs with the best stand first
     models["p_holm"] = np.append(np.nan, p_holm)

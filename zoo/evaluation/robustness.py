@@ -23,8 +23,7 @@ from zoo.data.streaming import naming_files
 from zoo.errors import UsageError, check_count, check_seed
 from zoo.evaluation.corruptions import CORRUPTIONS, checked_strengths, corrupted
 from zoo.evaluation.intervals import wilson_interval
-from zoo.evaluation.scoring import fitting_split
-from zoo.models.outputs import class_probabilities, known_output_kind
+from zoo.evaluation.scoring import class_scores, fitting_split
 from zoo.training.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -54,13 +53,13 @@ class Robustness:
 
     def figure(self) -> Figure:
         """Accuracy against strength with its interval, a panel each corruption; of several models see `plot_robustness`."""
-        from zoo.evaluation.robustness_plots import plot_robustness
+        from zoo.evaluation.robustness_plot import plot_robustness
 
         return plot_robustness(self)
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Writes `figure()` as .png, .svg or .pdf, and returns the path."""
-        from zoo.training.curves import save_figure  # loads Matplotlib
+        from zoo.drawing import save_figure  # loads Matplotlib
 
         return save_figure(self.figure(), path)
 
@@ -97,7 +96,7 @@ def measure_robustness(
     Raises:
         UsageError: an unknown corruption, a strength out of range, or a model or inputs that do not fit.
 
-    Example:
+    Examples:
         >>> found = measure_robustness(model, data.test, {"noise": [0.1, 0.2], "rotation": [-30, 30]})  # doctest: +SKIP
         >>> found.table, found.plot("robustness.png")  # doctest: +SKIP
     """
@@ -153,23 +152,6 @@ def value_range(split: Split, input_range: tuple[float, float] | None) -> tuple[
     for inputs, _ in split.stored_batches(512):
         low, high = min(low, float(tf.reduce_min(inputs))), max(high, float(tf.reduce_max(inputs)))
     return low, high
-
-
-def input_signature(split: Split) -> tf.TensorSpec:
-    """Batches of any size of the split's scaled inputs."""
-    is_float = np.issubdtype(split.dtype, np.floating)
-    return tf.TensorSpec((None, *split.input_shape), split.dtype if is_float else np.float32)
-
-
-def class_scores(model: keras.Model, split: Split) -> Callable[[tf.Tensor], np.ndarray]:
-    """A function from (N, ...) scaled inputs to (N, K) class probabilities, in inference mode."""
-    kind = known_output_kind(model)
-
-    @tf.function(input_signature=[input_signature(split)])
-    def probabilities(images: tf.Tensor) -> tf.Tensor:
-        return class_probabilities(model(images, training=False), kind)
-
-    return lambda images: probabilities(images).numpy()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -13,6 +14,7 @@ import pandas as pd
 import tensorflow as tf
 from sklearn import metrics
 
+from zoo.data.images import are_images
 from zoo.data.pipeline import scale
 from zoo.data.split import Split, as_split
 from zoo.data.streaming import naming_files
@@ -77,17 +79,17 @@ def evaluate(model: keras.Model, split: Split | tuple[Any, Any] | Any, *, batch_
         outputs = model(inputs, training=False)
         return class_probabilities(outputs, kind), log_probabilities(outputs, kind)
 
-    are_images = split.dtype == np.uint8 and len(split.input_shape) == 3 and split.input_shape[-1] in (1, 3)
+    has_images = are_images(split.dtype, split.input_shape)
     probabilities, logs, labels, images = [], [], [], []
     for stored, targets in split.stored_batches(batch_size):  # once: a stream may give another order the next time
         p, log_p = score(scale(stored, split.scaling))
         probabilities.append(p.numpy())
         logs.append(log_p.numpy())
         labels.append(targets.numpy())
-        if are_images:
+        if has_images:
             images.append(stored.numpy())
     result = summarize(np.concatenate(probabilities), np.concatenate(labels), split, np.concatenate(logs))
-    result.images = np.concatenate(images) if are_images else None
+    result.images = np.concatenate(images) if has_images else None
     return result
 
 
@@ -103,6 +105,23 @@ def fitting_split(model: keras.Model, data: Any) -> Split:
     return split
 
 
+def input_signature(split: Split) -> tf.TensorSpec:
+    """Batches of any size of the split's scaled inputs."""
+    is_float = np.issubdtype(split.dtype, np.floating)
+    return tf.TensorSpec((None, *split.input_shape), split.dtype if is_float else np.float32)
+
+
+def class_scores(model: keras.Model, split: Split) -> Callable[[tf.Tensor], np.ndarray]:
+    """A function from (N, ...) scaled inputs to (N, K) class probabilities, in inference mode."""
+    kind = known_output_kind(model)
+
+    @tf.function(input_signature=[input_signature(split)])
+    def probabilities(images: tf.Tensor) -> tf.Tensor:
+        return class_probabilities(model(images, training=False), kind)
+
+    return lambda images: probabilities(images).numpy()
+
+
 def log_probabilities(outputs: tf.Tensor, kind: str) -> tf.Tensor:
     """(N, K) logarithms of class probabilities, from the logits where the graph has them, so that none is clipped."""
     if kind in ("softmax", "logits"):
@@ -114,16 +133,9 @@ def log_probabilities(outputs: tf.Tensor, kind: str) -> tf.Tensor:
     return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=-1)
 
 
-def summarize(
-    probabilities: np.ndarray, labels: np.ndarray, split: Split, logs: np.ndarray | None = None
-) -> Evaluation:
-    """The evaluation that (N, K) probabilities and (N,) labels give; `logs` are their logarithms where known better."""
+def summarize(probabilities: np.ndarray, labels: np.ndarray, split: Split, logs: np.ndarray) -> Evaluation:
+    """The evaluation that (N, K) probabilities, their logarithms and (N,) labels give."""
     names, count = split.class_names, len(labels)
-    if probabilities.shape != (count, len(names)):
-        raise UsageError(f"the model gives {probabilities.shape[1]} classes, the data have {len(names)}")
-    if logs is None:
-        with np.errstate(divide="ignore"):
-            logs = np.log(probabilities)
     predicted = probabilities.argmax(axis=1)
     losses = -logs[np.arange(count), labels]
     table = pd.DataFrame(

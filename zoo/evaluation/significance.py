@@ -92,7 +92,8 @@ def standard_errors(samples: np.ndarray, folds: int) -> np.ndarray:
     error); with k folds n_test/n_train is 1 / (k - 1).
     """
     overlap = 1 / (folds - 1) if folds > 1 else 0.0
-    return spread(samples) * np.sqrt(1 / len(samples) + overlap)
+    errors: np.ndarray = spread(samples) * np.sqrt(1 / len(samples) + overlap)
+    return errors
 
 
 def _flip_p_value(differences: np.ndarray) -> float:

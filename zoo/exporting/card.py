@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from zoo.data.images import are_images
 from zoo.exporting.certificate import Certificate
 
 _MOST_CLASSES = 100  # rows of a table that somebody reads
@@ -42,9 +43,11 @@ def model_card(certificate: Certificate) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def default_intended_use(shape: Sequence[int], class_names: Sequence[str], data: dict[str, Any]) -> str:
+def default_intended_use(dtype: Any, shape: Sequence[int], class_names: Sequence[str], data: dict[str, Any]) -> str:
     """What can be said without knowing the user: what the model was made to tell apart."""
-    what = f"images of {shape[0]}x{shape[1]} pixels" if len(shape) == 3 else "vectors of numbers"
+    is_vector = len(shape) == 1
+    what = "vectors of numbers" if is_vector else f"arrays of {' x '.join(map(str, shape))} numbers"
+    what = f"images of {shape[0]}x{shape[1]} pixels" if are_images(dtype, shape) else what
     name = f" like those of the data set {_plain(data['name'])}" if "name" in data else ""
     return f"Tells {len(class_names)} classes of {what} apart, for inputs{name} that are of one of these classes."
 
@@ -67,9 +70,15 @@ def limits_of(metrics: dict[str, Any], class_names: Sequence[str], *, takes_imag
 def _input_and_output(certificate: Certificate) -> str:
     names = ", ".join(map(_plain, certificate.class_names[:_MOST_CLASSES]))
     more = len(certificate.class_names) - _MOST_CLASSES
+    dtype, shape = certificate.input["dtype"], certificate.input_shape
+    stored = (
+        f"{'pixels' if are_images(dtype, shape) else 'values'} as they are stored; scaling and normalisation are inside"
+    )
+    meaning = (
+        stored if dtype == "uint8" else "values in the range of the training data; only the model itself scales them"
+    )
     return (
-        f"`inputs`: {certificate.input['dtype']} of shape (N, {', '.join(map(str, certificate.input_shape))}), pixels as they are "
-        f"stored; scaling and normalisation are inside. `probabilities`: (N, {len(certificate.class_names)}), in the order "
+        f"`inputs`: {dtype} of shape (N, {', '.join(map(str, shape))}), {meaning}. `probabilities`: (N, {len(certificate.class_names)}), in the order "
         f"{names}{f' and {more} more' if more > 0 else ''}."
     )
 

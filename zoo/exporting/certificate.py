@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zoo.errors import ExportError, UsageError, one_line
+from zoo.errors import ExportError, UsageError, one_line, unknown_name
 from zoo.exporting.formats import FORMATS
 from zoo.storage import manifest, read_bytes
 
@@ -66,6 +66,13 @@ class Certificate:
         """The content of certificate.json. Its last entry is the SHA-256 of what stands before."""
         facts = {k: v for k, v in dataclasses.asdict(self).items() if k != "directory"}
         return _signed({"format_version": _VERSION, **facts})
+
+    def check_format(self, name: str) -> None:
+        """Raises a UsageError unless the export has a format."""
+        if name not in FORMATS:
+            raise unknown_name("export format", name, FORMATS)
+        if name not in self.checks:
+            raise UsageError(f"{self.directory} has no {name}; it has {', '.join(self.checks)}")
 
     def check_files(self) -> None:
         """Raises an ExportError when a file was changed, is missing, or is there and in no list."""

@@ -14,9 +14,8 @@ import zoo.startup  # noqa: F401  (before TensorFlow)
 import tensorflow as tf
 from PIL import Image
 
-_EXIF_BYTES = (
-    131_072  # the orientation is looked for in so many bytes: a segment has at most 65,536, and few stand before
-)
+# The orientation is looked for in so many bytes: a segment has at most 65,536, and few stand before.
+_EXIF_BYTES = 131_072
 _ENTRIES = 256  # of the EXIF directory that are looked through
 _ORIENTATION, _SHORT = 0x0112, 3  # EXIF's tag, and the type of its value
 _REDUCING_GAP = 2.0  # of `read_image`: what is larger than this times the size is first averaged in whole blocks
@@ -140,10 +139,8 @@ def _stretched(pixels: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 def _may_filter_rows_first() -> bool:
     """Whether this Pillow shrinks the height before it changes the width, where that is less work (python-pillow#9549)."""
-    image, filter_ = (
-        Image.frombytes("L", (7, 16), bytes(97 * i % 256 for i in range(7 * 16))),
-        Image.Resampling.BILINEAR,
-    )
+    image = Image.frombytes("L", (7, 16), bytes(97 * i % 256 for i in range(7 * 16)))
+    filter_ = Image.Resampling.BILINEAR
     return image.resize((9, 5), filter_).tobytes() == image.resize((7, 5), filter_).resize((9, 5), filter_).tobytes()
 
 

@@ -16,9 +16,11 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 import numpy as np
 
+from zoo.data.images import are_images
 from zoo.data.split import Split, as_split
 from zoo.data.streaming import naming_files
-from zoo.errors import ExportError, UsageError, check_json, one_line
+from zoo.errors import ExportError, UsageError, one_line
+from zoo.evaluation.scoring import fitting_split
 from zoo.exporting import writers
 from zoo.exporting.card import default_intended_use, limits_of, model_card
 from zoo.exporting.certificate import CARD, EXAMPLES, NAME, Certificate
@@ -27,15 +29,14 @@ from zoo.exporting.formats import BFLOAT16_TOLERANCE, FORMATS, ROUNDING_TOLERANC
 from zoo.exporting.measuring import encoded_examples, measure, measure_accuracy, model_runtime
 from zoo.exporting.runtimes import SavedModelRuntime, load_runtime
 from zoo.exporting.serving import foreign_layers, serving_model
-from zoo.models.outputs import known_output_kind
 from zoo.paths import checked_path
+from zoo.plain import check_json
 from zoo.replacing import check_replaceable
 from zoo.storage import atomic_directory, manifest, read_json, write_text
-from zoo.training.run import versions
+from zoo.version import versions
 
-_TIMES_ROUNDING = (
-    4  # how much more than the model from itself a file may differ from the model: its order is a third one
-)
+# A file may be off by so many times what the model is off from itself, run as a graph.
+_TIMES_ROUNDING = 4
 _CALIBRATED = 256  # examples that the ranges of 8-bit integers are chosen by
 
 
@@ -80,13 +81,13 @@ def export(
         ZooError: a format whose packages are not installed.
         ExportError: a file does not compute what the model computes; nothing is put in place.
 
-    Example:
+    Examples:
         >>> data = zoo.load_dataset("digits")
         >>> model = zoo.build("softmax", data.input_shape, data.num_classes)
         >>> zoo.export(model, "runs/export", check_with=data.test).checks["keras"]["top1_agreement"]
         1.0
     """
-    split, directory = _fitting(check_with, model), checked_path(directory)
+    split, directory = fitting_split(model, check_with), checked_path(directory)
     names = checked_formats(formats)
     _check_facts(split_name=split_name, data_config=data_config or {}, recipes=recipes, intended_use=intended_use or "")
     calibration = _calibration(calibrate_with, names)
@@ -113,9 +114,10 @@ def export(
             model=_described(model) | measure_latency(run, reference.inputs[:1]),
             recipes=tuple(recipes),
             metrics=metrics,
-            intended_use=intended_use or default_intended_use(split.input_shape, split.class_names, data_config or {}),
+            intended_use=intended_use
+            or default_intended_use(split.dtype, split.input_shape, split.class_names, data_config or {}),
             limits=(
-                *limits_of(metrics, split.class_names, takes_images=writers.takes_images(split)),
+                *limits_of(metrics, split.class_names, takes_images=are_images(split.dtype, split.input_shape)),
                 *(_limits_of_file(model) if "keras" in names else ()),
             ),
         )
@@ -125,17 +127,11 @@ def export(
     return certificate
 
 
-def _write_litert_int8(serving: keras.Model, path: Path, split: Split, calibration: np.ndarray | None) -> None:
-    assert calibration is not None
-    writers.write_litert_int8(serving, path, split, calibration)
-
-
-_WRITERS: dict[str, Callable[[keras.Model, Path, Split, np.ndarray | None], None]] = {
-    "saved_model": lambda serving, path, split, _: writers.write_saved_model(serving, path, split),
-    "keras": lambda serving, path, split, _: writers.write_keras(serving, path, split),
-    "onnx": lambda serving, path, split, _: writers.write_onnx(serving, path, split),
-    "litert": lambda serving, path, split, _: writers.write_litert(serving, path, split),
-    "litert_int8": _write_litert_int8,
+_WRITERS: dict[str, Callable[[keras.Model, Path, Split], None]] = {
+    "saved_model": writers.write_saved_model,
+    "keras": writers.write_keras,
+    "onnx": writers.write_onnx,
+    "litert": writers.write_litert,
 }
 
 
@@ -152,7 +148,12 @@ def write_format(
         calibration: (n, ...) stored inputs, for a quantized format.
     """
     is_own = name in ("keras", "saved_model") or _dtypes(model) <= {"float32"}
-    _WRITERS[name](serving_model(model, split, None if is_own else "float32"), path, split, calibration)
+    serving = serving_model(model, split, None if is_own else "float32")
+    if FORMATS[name].is_quantized:
+        assert calibration is not None
+        writers.write_litert_int8(serving, path, split, calibration)
+    else:
+        _WRITERS[name](serving, path, split)
 
 
 class _Bound:
@@ -169,7 +170,7 @@ class _Bound:
         tolerance = self._tolerance
         if tolerance is None or difference <= tolerance or tolerance >= ROUNDING_TOLERANCE:
             return tolerance
-        own = compare(model_runtime(self._model, self._split, in_graph=True), reference)["max_abs_difference"]
+        own: float = compare(model_runtime(self._model, self._split, in_graph=True), reference)["max_abs_difference"]
         return max(tolerance, min(_TIMES_ROUNDING * own, ROUNDING_TOLERANCE))
 
 
@@ -192,7 +193,7 @@ def _check(name: str, path: Path, reference: Reference, split: Split, bound: _Bo
     found["tolerance"] = tolerance
     if kind.is_quantized:
         found |= {"min_top1_agreement": kind.agreement, **measure_accuracy(run, split)}
-    if isinstance(run, SavedModelRuntime) and writers.takes_images(split):
+    if isinstance(run, SavedModelRuntime) and are_images(split.dtype, split.input_shape):
         found["encoded_max_abs_difference"] = _check_encoded(run, reference, tolerance, path.parent)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return found | {"size_bytes": sum(f.stat().st_size for f in files), **measure_latency(run, reference.inputs[:1])}
@@ -210,29 +211,6 @@ def _check_encoded(run: SavedModelRuntime, reference: Reference, tolerance: floa
             "nothing was put in place"
         )
     return difference
-
-
-def _fitting(given: Any, model: keras.Model) -> Split:
-    """A split with as many classes as the model gives: plain arrays may lack the last ones."""
-    kind = known_output_kind(model)
-    count = 2 if kind in ("sigmoid", "logit") else model.outputs[0].shape[-1]
-    split = as_split(given)
-    if not isinstance(given, Split) and split.num_classes < count:
-        split.class_names = tuple(str(k) for k in range(count))
-    if split.num_classes != count:
-        raise UsageError(f"the model gives {count} classes, the data have {split.num_classes}")
-    taken = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if len(taken) != 1 or not _fits(taken[0], split.input_shape):
-        raise UsageError(
-            f"the model takes inputs of the shape {' and '.join(map(str, taken))}, the data have {split.input_shape}"
-        )
-    return split
-
-
-def _fits(taken: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
-    """Whether Keras takes inputs of a shape; it adds or drops a last axis of 1."""
-    shapes = (given, (*given, 1), given[:-1] if given[-1] == 1 else given)
-    return any(len(taken) == len(s) and all(a in (None, b) for a, b in zip(taken, s, strict=True)) for s in shapes)
 
 
 def _calibration(calibrate_with: Any, names: Sequence[str]) -> np.ndarray | None:

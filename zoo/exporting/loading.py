@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.images import FITS, read_image
+from zoo.data.images import FITS, are_images, read_image
 from zoo.errors import ExportError, UsageError, check_count, one_line, unknown_name
 from zoo.exporting.certificate import Certificate, read_certificate
 from zoo.exporting.checking import in_batches
@@ -43,7 +43,7 @@ class Predictor:
     @property
     def takes_images(self) -> bool:
         """Whether inputs are grey or RGB images, so that `predict` takes files."""
-        return self.dtype == np.uint8 and len(self.input_shape) == 3 and self.input_shape[-1] in (1, 3)
+        return are_images(self.dtype, self.input_shape)
 
     def predict(self, images: Any, *, fit: str = "stretch", batch_size: int = 64) -> np.ndarray:
         """Class probabilities.
@@ -64,7 +64,8 @@ class Predictor:
         check_count("batch_size", batch_size)
         if fit not in FITS:
             raise unknown_name("fit", fit, FITS)
-        if isinstance(images, str | bytes | os.PathLike | dict) or not hasattr(images, "__len__"):
+        is_one = isinstance(images, str | bytes | os.PathLike | dict) or getattr(images, "ndim", 1) == 0
+        if is_one or not hasattr(images, "__len__"):
             raise UsageError(f"images must be a list of files or an array. Received: {images!r:.200}")
         if isinstance(images, list | tuple) and not images:
             return self._nothing()
@@ -120,7 +121,7 @@ def load_exported(directory: str | os.PathLike[str], *, format: str | None = Non
         ExportError: a file was changed, is missing or does not belong to it, and nothing was loaded; or a file cannot be run.
         ZooError: what runs the format is not installed.
 
-    Example:
+    Examples:
         >>> predictor = zoo.load_exported("runs/cnn/export")  # doctest: +SKIP
         >>> probabilities = predictor.predict(["photo.jpg"])  # doctest: +SKIP
         >>> predictor.class_names[probabilities[0].argmax()]  # doctest: +SKIP
@@ -131,10 +132,10 @@ def load_exported(directory: str | os.PathLike[str], *, format: str | None = Non
     chosen = _chosen_format(certificate, format)
     certificate.check_files()
     try:
-        run = load_runtime(chosen, Path(directory) / FORMATS[chosen].path)
+        run = load_runtime(chosen, directory / FORMATS[chosen].path)
     except Exception as error:  # of several kinds, with pages of inner places
         raise ExportError(f"{directory}: the {chosen} file cannot be run: {one_line(error, 400)}") from error
-    if read_certificate(Path(directory)).files != certificate.files:
+    if read_certificate(directory).files != certificate.files:
         raise ExportError(f"{directory} was replaced by another export while it was loaded; load it again")
     return Predictor(run, certificate, chosen)
 
@@ -142,10 +143,7 @@ def load_exported(directory: str | os.PathLike[str], *, format: str | None = Non
 def _chosen_format(certificate: Certificate, wanted: str | None) -> str:
     held = certificate.checks
     if wanted is not None:
-        if wanted not in FORMATS:
-            raise unknown_name("export format", wanted, FORMATS)
-        if wanted not in held:
-            raise UsageError(f"{certificate.directory} has no {wanted}; it has {', '.join(held)}")
+        certificate.check_format(wanted)
         check_installed(wanted)
         return wanted
     order = [name for name in (*PREFERRED, *FORMATS) if name in held]

@@ -75,11 +75,8 @@ def encoded_examples(reference: Reference, folder: Path) -> tuple[list[bytes], n
     _, height, width, channels = reference.inputs.shape
     encoded = []
     for i, example in enumerate(reference.inputs[:6]):
-        picture, buffer, exif = (
-            Image.fromarray(example[..., 0] if channels == 1 else example),
-            io.BytesIO(),
-            Image.Exif(),
-        )
+        picture = Image.fromarray(example[..., 0] if channels == 1 else example)
+        buffer, exif = io.BytesIO(), Image.Exif()
         times = min(i, math.isqrt(_ENCODED_PIXELS // (6 * height * width)))
         if i % 3:  # larger, by a factor that needs filter and reduction
             size = (3 * times or 1) * width + i, (2 * times or 1) * height + 1
@@ -101,21 +98,17 @@ def _stored_batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _metrics(predicted: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, Any]:
-    hit = predicted == labels
-    recall = {name: _accuracy(hit[labels == k]) for k, name in enumerate(class_names) if (labels == k).any()}
-    return {
-        "examples": len(labels),
-        **_accuracy(hit),
-        "recall": {
-            name: {
-                "examples": int((labels == k).sum()),
-                "recall": recall[name]["accuracy"],
-                "interval": recall[name]["accuracy_interval"],
+    hit, recall = predicted == labels, {}
+    for k, name in enumerate(class_names):
+        of_class = hit[labels == k]
+        if len(of_class):
+            found = _accuracy(of_class)
+            recall[name] = {
+                "examples": len(of_class),
+                "recall": found["accuracy"],
+                "interval": found["accuracy_interval"],
             }
-            for k, name in enumerate(class_names)
-            if name in recall
-        },
-    }
+    return {"examples": len(labels), **_accuracy(hit), "recall": recall}
 
 
 def _accuracy(hit: np.ndarray) -> dict[str, Any]:

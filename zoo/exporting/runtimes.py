@@ -39,11 +39,15 @@ class SavedModelRuntime:
         self._constant, self._signatures = tf.constant, tf.saved_model.load(str(path)).signatures
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:  # noqa: D102
-        return self._signatures["serving_default"](inputs=self._constant(inputs))["probabilities"].numpy()
+        found = self._signatures["serving_default"](inputs=self._constant(inputs))
+        probabilities: np.ndarray = found["probabilities"].numpy()
+        return probabilities
 
     def predict_encoded(self, encoded: Sequence[bytes]) -> np.ndarray:
         """The same of JPEG or PNG bytes."""
-        return self._signatures["serving_encoded"](image_bytes=self._constant(encoded))["probabilities"].numpy()
+        found = self._signatures["serving_encoded"](image_bytes=self._constant(encoded))
+        probabilities: np.ndarray = found["probabilities"].numpy()
+        return probabilities
 
 
 def _keras(path: Path) -> Runtime:
@@ -75,7 +79,8 @@ def _litert(path: Path) -> Runtime:
 
     def run(inputs: np.ndarray) -> np.ndarray:
         with lock:
-            return runner(inputs=inputs)["probabilities"]
+            probabilities: np.ndarray = runner(inputs=inputs)["probabilities"]
+            return probabilities
 
     return run
 

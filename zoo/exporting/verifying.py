@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UsageError, ZooError, one_line, unknown_name
+from zoo.errors import ZooError, one_line
 from zoo.exporting.certificate import EXAMPLES, read_certificate
 from zoo.exporting.checking import compare, failure, load_reference, measure_latency
-from zoo.exporting.formats import FORMATS
+from zoo.exporting.formats import BFLOAT16_TOLERANCE, FORMATS
 from zoo.exporting.runtimes import load_runtime
 
 
@@ -50,16 +50,13 @@ def verify(directory: Path, formats: Sequence[str] = ()) -> Iterator[Verificatio
     """
     certificate = read_certificate(directory)
     for name in formats:
-        if name not in FORMATS:
-            raise unknown_name("export format", name, FORMATS)
-        if name not in certificate.checks:
-            raise UsageError(f"{directory} has no {name}; it has {', '.join(certificate.checks)}")
+        certificate.check_format(name)
     certificate.check_files()
     reference = load_reference(directory / EXAMPLES, certificate.input_shape, len(certificate.class_names))
     for name in formats or certificate.checks:
         kind, tolerance = FORMATS[name], certificate.checks[name].get("tolerance")
         if kind.tolerance is not None:  # a certificate cannot allow more than any export does
-            tolerance = max(kind.tolerance, min(float(tolerance or 0.0), 1e-2))
+            tolerance = max(kind.tolerance, min(float(tolerance or 0.0), BFLOAT16_TOLERANCE))
         try:
             run = load_runtime(name, directory / kind.path)
             found = compare(run, reference) | measure_latency(run, reference.inputs[:1])

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.data.images import are_images
 from zoo.data.split import Split
 from zoo.errors import ExportError
 from zoo.exporting.encoded import decode_images
@@ -27,11 +28,6 @@ from zoo.quiet import quiet_stderr
 
 LABELS = "labels.txt"  # in a LiteRT file, where its metadata have it: the file is a ZIP archive too
 _OPSET = 18  # of ONNX, of December 2022
-
-
-def takes_images(split: Split) -> bool:
-    """Whether the inputs are grey or RGB images of 8 bits."""
-    return split.dtype == np.uint8 and len(split.input_shape) == 3 and split.input_shape[-1] in (1, 3)
 
 
 def write_keras(serving: keras.Model, path: Path, split: Split) -> None:
@@ -53,7 +49,7 @@ def write_saved_model(serving: keras.Model, path: Path, split: Split) -> None:
     # Only in `probabilities_of` there may be somebody's layers, whose Python TensorFlow has to convert.
     module.serve = tf.function(named, input_signature=probabilities_of.input_signature, autograph=False)
     signatures = {"serving_default": module.serve}
-    if takes_images(split):
+    if are_images(split.dtype, split.input_shape):
 
         def serve_encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             return named(decode_images(image_bytes, split.input_shape))

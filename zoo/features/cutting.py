@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Collection
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -37,13 +36,11 @@ class Parts:
         learning: from features to the model's outputs; all that learns.
         whole: one after the other, the frozen part always in inference mode: no dropout, and batch normalisation with its
             moving statistics.
-        name: of the layer whose output the features are.
     """
 
     frozen: keras.Model
     learning: keras.Model
     whole: keras.Model
-    name: str
 
 
 def split_frozen(model: keras.Model) -> Parts | None:
@@ -55,10 +52,16 @@ def split_frozen(model: keras.Model) -> Parts | None:
     learning = keras.Model(cut, model.outputs[0], name="learning")
     inputs = keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
     whole = keras.Model(inputs, learning(frozen(inputs, training=False)), name=model.name)
-    return Parts(frozen, learning, whole, cut._keras_history.operation.name)
+    return Parts(frozen, learning, whole)
 
 
-def find_cut(model: keras.Model, learning: Collection[str] | None = None) -> keras.KerasTensor | None:
+def graph_of(model: Any) -> keras.Model | None:
+    """The functional model that a model is, or that is in a `Sequential`; `None` of a layer or a model of another kind."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def find_cut(model: keras.Model) -> keras.KerasTensor | None:
     """The last tensor through which all goes and before which nothing learns.
 
     Before it lies a layer with weights, or it would not be worth it; behind it, what regularises the layers that learn
@@ -66,21 +69,18 @@ def find_cut(model: keras.Model, learning: Collection[str] | None = None) -> ker
 
     Args:
         model: a functional model with one input and one output; of any other, there is no cut.
-        learning: names of the layers that learn; by default those with `trainable`.
     """
-    if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")) or not model.built:
-        return None
-    graph = model._functional if isinstance(model, keras.Sequential) else model
+    graph = graph_of(model)
     if graph is None or len(graph.inputs) != 1 or len(graph.outputs) != 1:
         return None
     nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
-    if not any(_learns(node.operation, learning) for node in nodes):
+    if not any(_learns(node.operation) for node in nodes):
         return None
     last_use = {id(tensor): i for i, node in enumerate(nodes) for tensor in node.input_tensors}
     cut, passing, is_worth_it, is_settled = None, set[int](), False, True
     for i, node in enumerate(nodes):
         layer = node.operation
-        if _learns(layer, learning) or not _is_the_same_in_training(layer) or _is_forced_to_train(node):
+        if _learns(layer) or not _is_the_same_in_training(layer) or _is_forced_to_train(node):
             break
         if isinstance(layer, _QUIET_WHEN_FROZEN) and not layer.weights:
             is_settled = False  # whose dropout it is, the next layer with weights tells
@@ -99,11 +99,9 @@ def find_cut(model: keras.Model, learning: Collection[str] | None = None) -> ker
     return cut
 
 
-def _learns(layer: keras.layers.Layer | keras.Operation, learning: Collection[str] | None) -> bool:
+def _learns(layer: keras.layers.Layer | keras.Operation) -> bool:
     if not getattr(layer, "weights", ()):
         return False
-    if learning is not None:
-        return layer.name in learning
     if layer.trainable_variables:
         return True
     normalizations = (x for x in layer._flatten_layers() if isinstance(x, keras.layers.BatchNormalization))
@@ -119,9 +117,9 @@ def _is_the_same_in_training(layer: keras.layers.Layer | keras.Operation) -> boo
     is_ours = type(layer).__module__.split(".")[0] in ("keras", "zoo")  # a class of a user may do more than its base
     if is_ours and isinstance(layer, (*_QUIET_WHEN_FROZEN, *_SAME)):
         return True
-    if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
-        graph = layer._functional if isinstance(layer, keras.Sequential) else layer
-        nodes = [node for of_depth in getattr(graph, "_nodes_by_depth", {}).values() for node in of_depth]
+    graph = graph_of(layer)
+    if graph is not None:
+        nodes = [node for of_depth in graph._nodes_by_depth.values() for node in of_depth]
         return all(map(_is_the_same_in_training, layer.layers)) and not any(map(_is_forced_to_train, nodes))
     if isinstance(layer, keras.layers.TimeDistributed):
         return _is_the_same_in_training(layer.layer)

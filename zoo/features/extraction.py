@@ -20,11 +20,12 @@ from zoo.data.split import Scaling, Split
 from zoo.data.splits import DataSplits, inputs_sha256
 from zoo.data.streaming import naming_files
 from zoo.features.cache import stored
+from zoo.features.cutting import graph_of
 
 _BATCH_BYTES = 2**26  # of the largest activation
 _LARGEST_BATCH = 256
 
-OnProgress = Callable[[int, int], None]  # (batches done, batches)
+OnProgress = Callable[[int, int], None]  # (done, all): batches of features, or steps of an epoch
 
 
 @naming_files()
@@ -136,13 +137,13 @@ def _compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         features = network(inputs, training=False)
         return features if features.dtype == tf.float64 else tf.cast(features, tf.float32)
 
-    return tf.function(compute, reduce_retracing=True)
+    compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(compute, reduce_retracing=True)
+    return compiled
 
 
 def _nodes(network: keras.Model) -> Iterator[Any]:
     """All calls of layers and operations, those inside nested models too."""
-    graph = network._functional if isinstance(network, keras.Sequential) else network
-    for nodes in getattr(graph, "_nodes_by_depth", {}).values():
+    for nodes in getattr(graph_of(network), "_nodes_by_depth", {}).values():
         for node in nodes:
             yield node
             if isinstance(node.operation, keras.Model):

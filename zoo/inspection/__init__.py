@@ -1,4 +1,4 @@
-"""Eyes into any built Keras model; `plot_*` draws what the function of the same name gives.
+"""Eyes into any built Keras model; `plot_*` draw what the others give.
 
 The names are imported when they are first used: `import zoo.inspection` alone loads no TensorFlow.
 """
@@ -9,11 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.inspection.changed_maps import plot_changed_maps
     from zoo.inspection.checking import GradientCheck, check_gradients, plot_gradient_check
     from zoo.inspection.graphs import plot_live_paths, plot_network
     from zoo.inspection.grids import image_grid
     from zoo.inspection.hessian import Curvature, curvature, plot_curvature
     from zoo.inspection.layer_checks import LayerCheck
+    from zoo.inspection.layer_costs import layer_table
     from zoo.inspection.maps import activations, filters, plot_activations, plot_filters
     from zoo.inspection.matrices import plot_matrices
     from zoo.inspection.norms import (
@@ -37,6 +39,8 @@ _PUBLIC = {
     "check_gradients": "checking",
     "plot_gradient_check": "checking",
     "LayerCheck": "layer_checks",
+    "layer_table": "layer_costs",
+    "plot_changed_maps": "changed_maps",
     "plot_live_paths": "graphs",
     "plot_network": "graphs",
     "image_grid": "grids",
@@ -97,9 +101,11 @@ __all__ = [
     "grad_cam",
     "gradient_norms",
     "image_grid",
+    "layer_table",
     "live_paths",
     "optimizer_path",
     "plot_activations",
+    "plot_changed_maps",
     "plot_curvature",
     "plot_dead_units",
     "plot_decision_regions",

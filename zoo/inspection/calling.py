@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.labels import checked_labels
-from zoo.errors import DataError, UsageError, unknown_name
+from zoo.errors import UsageError, unknown_name
 from zoo.models.outputs import output_kind
 
 Loss = Callable[[Any, Any], Any]  # (labels, outputs) -> losses, whose mean is taken
@@ -109,7 +109,8 @@ def _as_input(model: keras.Model, array: Any, head: keras.KerasTensor | None) ->
 
 def to_numpy(tensor: Any) -> np.ndarray:
     """A tensor as an array; bfloat16, which NumPy lacks, as float32."""
-    return (tf.cast(tensor, tf.float32) if tensor.dtype in (tf.bfloat16, tf.float16) else tensor).numpy()
+    array: np.ndarray = (tf.cast(tensor, tf.float32) if tensor.dtype in (tf.bfloat16, tf.float16) else tensor).numpy()
+    return array
 
 
 def named_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
@@ -147,6 +148,17 @@ def owners(model: keras.Model) -> list[str]:
     for name, layer in named_layers(model).items():  # what is inside comes later, and wins
         owner |= {id(v): name for v in layer.variables}
     return [owner[id(v)] for v in model.trainable_variables]
+
+
+def trainable_weights(model: keras.Model) -> tuple[list[keras.Variable], list[tf.Tensor]]:
+    """The trainable variables of a model and their values, or a UsageError where there is none."""
+    variables = model.trainable_variables
+    if not variables:
+        raise UsageError(
+            f"no weight of {model.name!r} is trainable, so there is no gradient; set trainable=True on a layer. "
+            "Received: a frozen model"
+        )
+    return variables, [tf.convert_to_tensor(v.value) for v in variables]
 
 
 @contextlib.contextmanager
@@ -267,8 +279,4 @@ def cross_entropy(model: keras.Model) -> Loss:
 
 def _class_indices(labels: Any, scores: tf.Tensor) -> np.ndarray:
     """(N,) labels, or a DataError where they are no classes of (N, K) or (N, 1) scores."""
-    count, classes = scores.shape[0], max(scores.shape[1], 2)
-    found = checked_labels(labels, count)
-    if found.max() >= classes:
-        raise DataError(f"labels must be 0 to {classes - 1}, the model's classes. Received: {found.max()}")
-    return found
+    return checked_labels(labels, scores.shape[0], classes=max(scores.shape[1], 2))

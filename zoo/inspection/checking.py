@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from zoo.errors import UsageError, unknown_name
+from zoo.errors import UsageError, check_count, unknown_name
 from zoo.inspection.calling import Loss, as_inputs, named_layers, owners, tapped, untouched
 from zoo.inspection.float64_copy import float32_places, float64_copy, is_float, without_float64
 from zoo.inspection.layer_checks import TOLERANCE_IN_FLOAT32, LayerCheck, check_layers
@@ -118,7 +118,7 @@ def check_gradients(
         UsageError: the model cannot be copied, a pattern matches no layer, a value is out of range, or the loss is not finite.
         DataError: labels that are no classes of the model.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import zoo
         >>> model = zoo.build("mlp", (3,), 2, units=4)
@@ -126,8 +126,10 @@ def check_gradients(
         True
     """
     steps = np.array(epsilons, np.float64)
-    if count < 1 or not steps.size or not (steps > 0).all():
-        raise UsageError(f"count must be 1 or more and epsilons above 0. Received: count={count}, epsilons={epsilons}")
+    check_count("count", count)
+    if not steps.size or not (steps > 0).all() or not tolerance > 0:
+        got = f"epsilons={epsilons}, tolerance={tolerance}"
+        raise UsageError(f"epsilons, one or more, and the tolerance must be above 0. Received: {got}")
     own_inputs = as_inputs(model, inputs)
     names = _chosen(model, layers)
     pinned = without_float64(model, own_inputs)
@@ -179,7 +181,7 @@ def plot_gradient_check(check: GradientCheck) -> Figure:
     """Relative error against step, a line a tensor: falling with ε² until rounding over ε wins. Both axes logarithmic."""
     from matplotlib.figure import Figure
 
-    from zoo.training.curves import BEST, INK, TRAIN, VALIDATION, finish_axes
+    from zoo.drawing import BEST, INK, TRAIN, VALIDATION, finish_axes
 
     figure = Figure(figsize=(6.0, 4.2), dpi=110, layout="constrained")
     axes = figure.add_subplot()

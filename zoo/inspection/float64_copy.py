@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.saving.serialization_lib import SafeModeScope
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, one_line
 from zoo.inspection.calling import Call, named_layers, tapped, untouched
 from zoo.models.catalog import seeded
 
@@ -46,7 +46,7 @@ def float64_copy(model: keras.Model, inputs: Any, pinned: Collection[str] = ()) 
                 copy(inputs, training=False)
         copy.set_weights([np.asarray(w) for w in model.get_weights()])
     except Exception as error:  # whatever a layer of somebody's own does
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise UsageError(f"{model.name!r} cannot be made again in float64 from its configuration: {reason}") from error
     for mine, theirs in zip(named_layers(copy).values(), layers.values(), strict=True):
         mine.trainable = theirs.trainable
@@ -102,7 +102,7 @@ def _runs(layer: keras.layers.Layer, call: Call) -> bool:
 
 def is_float(value: Any) -> bool:
     """Whether a value is a tensor of floats."""
-    return tf.is_tensor(value) and value.dtype.is_floating
+    return bool(tf.is_tensor(value) and value.dtype.is_floating)
 
 
 @contextlib.contextmanager
@@ -181,14 +181,13 @@ def _layer_of(op: tf.Operation, names: Collection[str]) -> str:
     around = [op]
     for _ in range(8):
         for near in around:
-            parts = [
-                p if p in by_last else re.sub(r"_\d+$", "", p) for p in near.name.split("/")
-            ]  # a second use is "name_1"
+            # A second use is "name_1".
+            parts = [p if p in by_last else re.sub(r"_\d+$", "", p) for p in near.name.split("/")]
             inside = [part for part in parts if part in by_last]
             if inside:
                 return by_last[inside[-1]]
         around = [user for near in around for output in near.outputs for user in output.consumers()]
-    return op.name
+    return str(op.name)
 
 
 def _reached(op: tf.Operation, slots: dict[str, int]) -> set[int]:

@@ -32,14 +32,16 @@ def plot_network(
         title: what is above.
 
     Raises:
-        UsageError: connections or names that do not fit the units.
+        UsageError: no layer, one without a unit, or connections or names that do not fit the units.
     """
     from matplotlib.figure import Figure
 
-    from zoo.training.curves import INK
+    from zoo.drawing import INK
 
     sizes = [len(layer) for layer in units]
     arrays = [np.asarray(between, np.float64) for between in connections]
+    if not sizes or not min(sizes):
+        raise UsageError(f"a network has layers of one unit or more. Received: layers of {sizes} units")
     if [a.shape for a in arrays] != list(pairwise(sizes)) or len(layers) not in (0, len(units)):
         raise UsageError(
             f"layers of {sizes} units need connections between each two of them, and as many names or none. "
@@ -82,7 +84,8 @@ def plot_live_paths(cases: Mapping[str, Iterable[Any]]) -> Figure:
         raise UsageError("there is nothing to draw. Received: no case")
     figure = Figure(figsize=(3.0 * len(cases), 3.2), dpi=110, layout="constrained")
     for axes, (name, alive) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items(), strict=True):
-        count, layers = live_paths(alive), [np.asarray(layer, bool) for layer in alive]
+        layers = [np.asarray(layer, bool) for layer in alive]
+        count = live_paths(layers)
         heights = [_heights(len(layer)) for layer in layers]
         for k, (before, behind) in enumerate(pairwise(layers)):
             for i, j in np.ndindex(len(before), len(behind)):
@@ -103,7 +106,7 @@ def _heights(count: int) -> np.ndarray:
 
 
 def _frame(axes: Axes, sizes: Sequence[int], title: str) -> None:
-    from zoo.training.curves import INK
+    from zoo.drawing import INK
 
     axes.set(xlim=(-0.4, len(sizes) - 0.6), ylim=(-max(sizes) / 2, max(sizes) / 2 + 0.3))
     axes.set_title(title, fontsize=10, color=INK)

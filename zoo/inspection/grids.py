@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def image_grid(images: Any, *, columns: int | None = None, scale: str = "each", 
     Raises:
         UsageError: no images, no column, or another scale.
 
-    Example:
+    Examples:
         >>> image_grid(np.zeros((64, 5, 4))).shape
         (47, 39)
     """
@@ -55,12 +55,13 @@ def image_grid(images: Any, *, columns: int | None = None, scale: str = "each", 
 
 def _scaled(stack: np.ndarray, scale: str) -> np.ndarray:
     if scale not in SCALES:
-        raise UsageError(f"scale must be one of {', '.join(SCALES)}. Received: scale={scale!r}")
+        raise unknown_name("scale", scale, SCALES)
     if scale == "joint":
         return stack
     axes = tuple(range(1, stack.ndim))
     low, high = stack.min(axis=axes, keepdims=True), stack.max(axis=axes, keepdims=True)
-    return (stack - low) / np.where(high > low, high - low, 1.0)
+    scaled: np.ndarray = (stack - low) / np.where(high > low, high - low, 1.0)
+    return scaled
 
 
 def draw_grid(images: np.ndarray, *, scale: str, title: str, what: str, columns: int | None = None) -> Figure:

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import UsageError
-from zoo.inspection.calling import Loss, as_inputs, loss_of
+from zoo.errors import UsageError, check_count
+from zoo.inspection.calling import Loss, as_inputs, loss_of, trainable_weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,8 +73,9 @@ def curvature(
         UsageError: nothing is trainable, a value is out of range, or the Hessian is not finite.
         DataError: labels that are no classes of the model.
     """
-    if iterations < 1 or tolerance <= 0:
-        raise UsageError(f"iterations and tolerance must be above 0. Received: {iterations} and {tolerance}")
+    check_count("iterations", iterations)
+    if not tolerance > 0:
+        raise UsageError(f"the tolerance must be above 0. Received: tolerance={tolerance}")
     product = _HessianProduct(model, as_inputs(model, inputs), labels, loss, training)
     random = np.random.default_rng(seed)
     basis = [_unit(random.standard_normal(product.size))]
@@ -111,20 +112,18 @@ def curvature(
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
+    unit: np.ndarray = vector / np.linalg.norm(vector)
+    return unit
 
 
 class _HessianProduct:
     """v -> Hv."""
 
     def __init__(self, model: keras.Model, inputs: Any, labels: Any, loss: Loss | None, training: bool) -> None:
-        variables = model.trainable_variables
-        if not variables:
-            raise UsageError(f"no weight of {model.name!r} is trainable; there is no Hessian. Received: a frozen model")
+        variables, values = trainable_weights(model)
         self.name = model.name
         self.sizes = [int(np.prod(v.shape)) for v in variables]
         self.size = sum(self.sizes)
-        values = [tf.convert_to_tensor(v.value) for v in variables]
 
         @tf.function(autograph=False)
         def product(directions: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -137,7 +136,8 @@ class _HessianProduct:
                 gradients = inner.gradient(total, values, unconnected_gradients="zero")
                 dense = map(tf.convert_to_tensor, gradients)  # that of an embedding is sparse
                 slope = tf.add_n([tf.reduce_sum(g * d) for g, d in zip(dense, directions, strict=True)])
-            return outer.gradient(slope, values, unconnected_gradients="zero")
+            products: list[tf.Tensor] = outer.gradient(slope, values, unconnected_gradients="zero")
+            return products
 
         self.values = values
         self.product = product
@@ -159,7 +159,7 @@ def plot_curvature(found: Curvature, *, title: str = "") -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from zoo.training.curves import INK, TRAIN, VALIDATION, finish_axes
+    from zoo.drawing import INK, TRAIN, VALIDATION, finish_axes
 
     figure = Figure(figsize=(5.6, 3.8), dpi=110, layout="constrained")
     axes = figure.add_subplot()

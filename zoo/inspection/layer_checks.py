@@ -198,7 +198,8 @@ class _Problem:
         # What cancels (the gradient of a normalisation) is held against what does not: the cotangent times the layer's gain.
         cotangent = max(map(_norm, self.cotangents))
         gain = max(map(_norm, mine[:outputs])) / max(map(_size, self.moved))
-        usual = [0.0] * outputs + [cotangent * gain / np.sqrt(max(map(np.size, self.cotangents)))] * len(self.moved)
+        typical: float = cotangent * gain / np.sqrt(max(map(np.size, self.cotangents)))
+        usual = [0.0] * outputs + [typical] * len(self.moved)
         return max(_norm(a - b) / max(_norm(a), least, 1e-30) for a, b, least in zip(mine, theirs, usual, strict=True))
 
 

@@ -30,12 +30,12 @@ def plot_matrices(matrices: Mapping[str, Any], *, columns: int | None = None, nu
     """
     from matplotlib.figure import Figure
 
-    from zoo.training.curves import INK
+    from zoo.drawing import INK
 
     arrays = {name: np.asarray(matrix) for name, matrix in matrices.items()}
     for name, array in arrays.items():
-        if array.ndim != 2 or not array.size or not np.isfinite(array).all():
-            raise UsageError(f"{name!r} is no matrix of finite numbers. Received: shape {array.shape}")
+        if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+            raise UsageError(f"{name!r} is no matrix of finite numbers. Received: {array.dtype}, shape {array.shape}")
     if not arrays or (columns is not None and columns < 1):
         raise UsageError(f"give a matrix or more, and a column or more. Received: {len(arrays)}, columns={columns}")
     across = min(columns or len(arrays), len(arrays))
@@ -53,7 +53,7 @@ def plot_matrices(matrices: Mapping[str, Any], *, columns: int | None = None, nu
 
 
 def _draw(axes: Axes, array: np.ndarray, numbers: str | None) -> None:
-    from zoo.training.curves import INK
+    from zoo.drawing import INK
 
     largest = float(np.abs(array).max()) or 1.0
     limit = largest if numbers is None else 1.6 * largest  # paler, so that the numbers can be read
@@ -69,7 +69,7 @@ def _draw(axes: Axes, array: np.ndarray, numbers: str | None) -> None:
 
 def _tick(axes: Axes, matrix: Any) -> None:
     """The names of a data frame; without them no ticks."""
-    from zoo.training.curves import INK
+    from zoo.drawing import INK
 
     axes.set(xticks=[], yticks=[])
     if hasattr(matrix, "columns"):

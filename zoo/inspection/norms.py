@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import UsageError
-from zoo.inspection.calling import Loss, as_inputs, loss_of, owners, run
+from zoo.inspection.calling import Loss, as_inputs, loss_of, owners, run, trainable_weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,17 +55,15 @@ def gradient_norms(
         DataError: labels that are no classes of the model.
     """
     inputs = as_inputs(model, inputs)
-    variables = model.trainable_variables
-    if not variables:
-        raise UsageError(f"no weight of {model.name!r} is trainable; it has no gradient. Received: a frozen model")
-    values = [tf.convert_to_tensor(v.value) for v in variables]
+    variables, values = trainable_weights(model)
 
     def function(values: list[tf.Tensor]) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(values)
             pairs = zip(variables, values, strict=True)
             total = loss_of(model, inputs, labels, loss=loss, training=training, values=pairs)
-        return tape.gradient(total, values, unconnected_gradients="zero")
+        gradients: list[tf.Tensor] = tape.gradient(total, values, unconnected_gradients="zero")
+        return gradients
 
     gradients = run(function, values)
     layers = owners(model)
@@ -115,7 +113,7 @@ def plot_gradient_norms(measured: GradientNorms, *, title: str = "") -> Figure:
     """Norm of the gradient over depth, logarithmic: of the whole layer, and of one weight."""
     from matplotlib.figure import Figure
 
-    from zoo.training.curves import INK, TRAIN, VALIDATION, finish_axes
+    from zoo.drawing import INK, TRAIN, VALIDATION, finish_axes
 
     places = np.arange(1, len(measured.layers) + 1)
     names = [_short(name) for name in measured.layers]
@@ -135,12 +133,16 @@ def plot_gradient_norms(measured: GradientNorms, *, title: str = "") -> Figure:
 
 
 def plot_gradient_history(recorder: GradientNormRecorder) -> Figure:
-    """Norm of each layer's gradient over the epochs; from the input (dark) to the output (light)."""
+    """Norm of each layer's gradient over the epochs; from the input (dark) to the output (light).
+
+    Raises:
+        UsageError: the recorder has measured nothing.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from zoo.training.curves import INK, finish_axes
+    from zoo.drawing import INK, finish_axes
 
     if not recorder.history:
         raise UsageError("the recorder has measured nothing; give it to training as a callback. Received: no history")

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, check_count
 from zoo.inspection.calling import Loss, as_inputs, loss_of
 
 if TYPE_CHECKING:
@@ -82,12 +82,13 @@ def optimizer_path(
         inputs: (N, ...) examples, as the model takes them.
         labels: (N,) class indices, or what `loss` takes.
         loss: function of (labels, outputs); by default the cross entropy. Penalties are added.
-        resolution: points in each direction, each of which costs one pass over the inputs.
+        resolution: points in each direction, 2 or more, each of which costs one pass over the inputs.
 
     Raises:
-        UsageError: fewer than two points or weights, or weights that are not the model's.
+        UsageError: fewer than two points or weights, weights that are not the model's, or a resolution below 2.
         DataError: labels that are no classes of the model.
     """
+    check_count("resolution", resolution, least=2)
     array = np.asarray(weights, np.float64)
     if array.ndim != 2 or len(array) < 2 or array.shape[1] < 2 or not np.isfinite(array).all():
         raise UsageError(f"a path is (T, P) finite weights, T and P 2 or more. Received: shape {array.shape}")
@@ -151,11 +152,18 @@ def _losses(
 
 
 def plot_optimizer_path(path: OptimizerPath, *, title: str = "") -> Figure:
-    """The path from its start to its end, over the contours of the loss where it is known."""
+    """The path from its start to its end, over the contours of the loss where it is known.
+
+    Raises:
+        UsageError: no point of the path is finite.
+    """
     from matplotlib.figure import Figure
 
-    from zoo.training.curves import BEST, INK, VALIDATION, finish_axes
+    from zoo.drawing import BEST, INK, VALIDATION, finish_axes
 
+    shown = path.points[np.isfinite(path.points).all(axis=1)]
+    if not len(shown):
+        raise UsageError(f"a path needs a finite point. Received: {len(path.points)} points, none of them finite")
     figure = Figure(figsize=(6.2, 4.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     if path.losses is not None:
@@ -164,7 +172,6 @@ def plot_optimizer_path(path: OptimizerPath, *, title: str = "") -> Figure:
         drawn = axes.contourf(path.x, path.y, path.losses, levels=20, cmap="Blues")
         axes.contour(path.x, path.y, path.losses, levels=20, colors=INK, linewidths=0.3, alpha=0.5)
         figure.colorbar(drawn, ax=axes, label="loss")
-    shown = path.points[np.isfinite(path.points).all(axis=1)]
     axes.plot(shown[:, 0], shown[:, 1], "-", color=VALIDATION, marker=".", markersize=3, linewidth=1.2, label="path")
     axes.plot(*shown[0], "o", color=INK, markersize=6, label="start")
     axes.plot(*shown[-1], "*", color=BEST, markersize=12, label="end")

@@ -10,11 +10,12 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, check_count
 from zoo.inspection.calling import as_inputs, check_built, to_numpy, untouched
 from zoo.inspection.grids import show_image
-from zoo.models.outputs import known_output_kind
+from zoo.models.outputs import class_probabilities, known_output_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,9 +115,9 @@ def decision_plane(
 
 
 def _check_grid(points: np.ndarray, resolution: int) -> None:
-    if resolution < 1 or not np.isfinite(points).all():
-        what = "NaN or infinity" if resolution >= 1 else f"resolution={resolution}"
-        raise UsageError(f"regions need finite points and a resolution of 1 or more. Received: {what}")
+    check_count("resolution", resolution)
+    if not np.isfinite(points).all():
+        raise UsageError("regions need finite points. Received: NaN or infinity")
 
 
 def _probabilities(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
@@ -127,12 +128,7 @@ def _probabilities(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
         with untouched():
             given.append(to_numpy(model(as_inputs(model, inputs[start : start + _BATCH]), training=False)))
     outputs = np.concatenate(given).astype(np.float64)
-    if kind == "logit":
-        outputs = np.exp(-np.logaddexp(0, -outputs))
-    if kind == "logits":
-        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        outputs = powers / powers.sum(axis=1, keepdims=True)
-    return np.hstack([1 - outputs, outputs]) if kind in ("sigmoid", "logit") else outputs
+    return np.asarray(class_probabilities(tf.constant(outputs), kind))
 
 
 def plot_decision_regions(
@@ -158,7 +154,7 @@ def plot_decision_regions(
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from zoo.training.curves import INK, finish_axes
+    from zoo.drawing import INK, finish_axes
 
     count = regions.probabilities.shape[-1]
     _check_classes(labels, len(regions.points), class_names, count)
@@ -196,7 +192,7 @@ def plot_decision_regions(
 
 def _draw_boundaries(axes: Axes, regions: DecisionRegions) -> None:
     """Lines along which the log-probability of a class equals the next one's: that of linear logits is linear, as contours are."""
-    from zoo.training.curves import INK
+    from zoo.drawing import INK
 
     logs = np.log(np.maximum(regions.probabilities, np.finfo(np.float64).tiny))
     first, second = np.sort(logs, axis=-1)[..., -1], np.sort(logs, axis=-1)[..., -2]

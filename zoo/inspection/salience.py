@@ -49,7 +49,9 @@ def saliency(model: keras.Model, inputs: Any, *, classes: Any = None) -> np.ndar
 
     gradient = run(function, tensor)
     if gradient is None:
-        raise UsageError(f"the output of {model.name!r} has no gradient in its input")
+        raise UsageError(
+            f"the output of {model.name!r} has no gradient in its input; a layer between them rounds or looks up"
+        )
     return to_numpy(gradient)
 
 
@@ -115,7 +117,11 @@ def _total(outputs: Any, classes: Any) -> tf.Tensor:
 
 
 def plot_saliency(images: Any, gradients: Any, *, titles: Sequence[str] | None = None) -> Figure:
-    """Each image above the size of its gradient (largest over the channels), each map in its own scale."""
+    """Each image above the size of its gradient (largest over the channels), each map in its own scale.
+
+    Raises:
+        UsageError: no image, or another number of gradients or titles.
+    """
     shown = np.abs(np.asarray(gradients, np.float64)).max(axis=-1)
     return _below_each(
         images, shown, titles, "|∂score/∂pixel|", title="saliency: the gradient of the score", over=False
@@ -123,7 +129,11 @@ def plot_saliency(images: Any, gradients: Any, *, titles: Sequence[str] | None =
 
 
 def plot_grad_cam(images: Any, heat: Any, *, titles: Sequence[str] | None = None) -> Figure:
-    """Each image above itself with its map laid over it, each map in its own scale."""
+    """Each image above itself with its map laid over it, each map in its own scale.
+
+    Raises:
+        UsageError: no image, or another number of maps or titles.
+    """
     return _below_each(
         images,
         np.asarray(heat, np.float64),
@@ -140,9 +150,10 @@ def _below_each(
     from matplotlib.figure import Figure
 
     array = image_batch(images, what)
-    if len(maps) != len(array) or maps.ndim != 3:
-        raise UsageError(f"one map an image. Received: {len(array)} images, maps of shape {maps.shape}")
     count = len(array)
+    if not count or len(maps) != count or maps.ndim != 3 or (titles is not None and len(titles) != count):
+        got = f"{count} images, maps of shape {maps.shape}" + ("" if titles is None else f", {len(titles)} titles")
+        raise UsageError(f"one map an image, and as many titles or none; one or more. Received: {got}")
     figure = Figure(figsize=(max(3.6, 1.4 * count + 1.2), 3.5), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots(2, count, squeeze=False)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import UsageError
-from zoo.inspection.calling import Loss, loss_of, run
+from zoo.inspection.calling import Loss, loss_of, run, trainable_weights
 
 _KINK = 1e-2  # a difference of the two one-sided differences, relative to the gradient, that no step makes small
 _OFF_ZERO = 0.01  # how far weights that are zero are moved, as standard deviation
@@ -61,16 +61,13 @@ class LossOfWeights:
     """The loss as a function of the trainable weights, traced once."""
 
     def __init__(self, model: keras.Model, inputs: Any, labels: Any, loss: Loss | None, training: bool) -> None:
-        variables = model.trainable_variables
-        if not variables:
-            raise UsageError(f"no weight of {model.name!r} is trainable; there is no gradient to check")
+        variables, self.values = trainable_weights(model)
 
         def function(values: list[tf.Tensor]) -> tf.Tensor:
             pairs = zip(variables, values, strict=True)
             total = loss_of(model, inputs, labels, loss=loss, training=training, values=pairs)
             return tf.cast(total, tf.float64)
 
-        self.values = [tf.convert_to_tensor(v.value) for v in variables]
         self.eager: Callable[[list[tf.Tensor]], tf.Tensor] = function
         specs = [tf.TensorSpec(v.shape, v.dtype) for v in self.values]
         self.traced = tf.function(function, autograph=False, input_signature=[specs])
@@ -93,7 +90,8 @@ class LossOfWeights:
             with tf.GradientTape() as tape:
                 tape.watch(values)
                 value = self.eager(values)
-            return tape.gradient(value, values, unconnected_gradients="zero")
+            gradients: list[tf.Tensor] = tape.gradient(value, values, unconnected_gradients="zero")
+            return gradients
 
         gradients = run(function, self.values)
         return [np.asarray(tf.convert_to_tensor(g), np.float64).ravel() for g in gradients]

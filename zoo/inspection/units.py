@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, check_count
 from zoo.inspection.calling import as_inputs, named_layers, output_of, run, scores, tapped, untouched
 
 if TYPE_CHECKING:
@@ -75,8 +75,9 @@ def dead_units(model: keras.Model, inputs: Any, *, batch_size: int = 256, seed: 
         seed: decides the combinations.
 
     Raises:
-        UsageError: the model has no ReLU.
+        UsageError: the model has no ReLU, or the batch size is no whole number of 1 or more.
     """
+    check_count("batch_size", batch_size)
     inputs = as_inputs(model, inputs)
     layers = {name: layer for name, layer in named_layers(model).items() if _is_relu(layer)}
     if not layers:
@@ -122,7 +123,8 @@ def _passed(
 
 
 def _wide(tensor: tf.Tensor) -> np.ndarray:
-    return tf.cast(tensor, tf.float64).numpy()
+    wide: np.ndarray = tf.cast(tensor, tf.float64).numpy()
+    return wide
 
 
 def _is_relu(layer: keras.layers.Layer) -> bool:
@@ -152,7 +154,7 @@ def plot_dead_units(found: DeadUnits, *, title: str = "") -> Figure:
     """How often the units of each layer fire (each unit a dot, in order of activity), and the share that is dead or unheard."""
     from matplotlib.figure import Figure
 
-    from zoo.training.curves import BEST, INK, TRAIN, VALIDATION, finish_axes
+    from zoo.drawing import BEST, INK, TRAIN, VALIDATION, finish_axes
 
     count = len(found.layers)
     places = np.arange(1, count + 1)

@@ -57,6 +57,9 @@ def plot_weight_images(images: Any, *, scale: str = "joint", columns: int | None
         scale: "each" or "joint"; see `image_grid`.
         columns: images in a row.
         title: what is above; by default their number and size.
+
+    Raises:
+        UsageError: no images of this shape, no column, or another scale.
     """
     array = np.asarray(images)
     if array.ndim != 4:

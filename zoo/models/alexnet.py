@@ -10,11 +10,9 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 
-from zoo.errors import UsageError
 from zoo.models import layers
 from zoo.models.fusing import fuse_convolution
 from zoo.models.response_normalization import LocalResponseNormalization
-from zoo.weights.fetch import WeightFile
 
 
 def alexnet(
@@ -59,20 +57,21 @@ def alexnet(
     """
     layers.check_image("alexnet", input_shape, 67)
     layers.check_dropout(dropout)
-    file = _find("alexnet", weights, input_shape, 227)
-    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
+    layers.penalty(l1, l2)
     inputs = layers.model_input(input_shape, dtype)
+    file = layers.published_weights("alexnet", weights, input_shape, size=227)  # after all that is quick to check
+    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     x = layers.published_normalization(inputs, file, dtype)
     x = _convolution(x, "conv1", 96, 11, options, strides=4)
-    x = _pooled(LocalResponseNormalization(dtype=dtype, name="conv1_response_normalization")(x), "conv1_pool")
+    x = _pooled(LocalResponseNormalization(dtype=dtype, name="conv1_response_normalization")(x), "conv1_pool", dtype)
     x = _convolution(x, "conv2", 256, 5, options, groups=2)
-    x = _pooled(LocalResponseNormalization(dtype=dtype, name="conv2_response_normalization")(x), "conv2_pool")
+    x = _pooled(LocalResponseNormalization(dtype=dtype, name="conv2_response_normalization")(x), "conv2_pool", dtype)
     x = _convolution(x, "conv3", 384, 3, options)
     x = _convolution(x, "conv4", 384, 3, options, groups=2)
-    x = _pooled(_convolution(x, "conv5", 256, 3, options, groups=2), "conv5_pool")
+    x = _pooled(_convolution(x, "conv5", 256, 3, options, groups=2), "conv5_pool", dtype)
     x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
     for name in ("fc6", "fc7"):
-        x = _dropped(_dense(x, name, options), f"{name}_dropout", dropout)
+        x = layers.dropped(_dense(x, name, options), f"{name}_dropout", dropout, dtype)
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
@@ -119,33 +118,24 @@ def alexnet_v2(
     """
     layers.check_image("alexnet_v2", input_shape, 63)
     layers.check_dropout(dropout)
-    file = _find("alexnet_v2", weights, input_shape, 224)
-    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
+    layers.penalty(l1, l2)
     inputs = layers.model_input(input_shape, dtype)
+    file = layers.published_weights("alexnet_v2", weights, input_shape, size=224)  # after all that is quick to check
+    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     x = layers.published_normalization(inputs, file, dtype)
     x = keras.layers.ZeroPadding2D(2, dtype=dtype, name="conv1_padding")(x)
-    x = _pooled(_convolution(x, "conv1", 64, 11, options, strides=4), "conv1_pool")
-    x = _pooled(_convolution(x, "conv2", 192, 5, options), "conv2_pool")
+    x = _pooled(_convolution(x, "conv1", 64, 11, options, strides=4), "conv1_pool", dtype)
+    x = _pooled(_convolution(x, "conv2", 192, 5, options), "conv2_pool", dtype)
     x = _convolution(x, "conv3", 384, 3, options)
     x = _convolution(x, "conv4", 256, 3, options)
-    x = _pooled(_convolution(x, "conv5", 256, 3, options), "conv5_pool")
+    x = _pooled(_convolution(x, "conv5", 256, 3, options), "conv5_pool", dtype)
     x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
     for name in ("fc6", "fc7"):
-        x = _dense(_dropped(x, f"{name}_dropout", dropout), name, options)
+        x = _dense(layers.dropped(x, f"{name}_dropout", dropout, dtype), name, options)
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
     return layers.functional_model("alexnet_v2", inputs, outputs, file, kernel_initializer)
-
-
-def _find(
-    name: str, weights: str | os.PathLike[str] | None, input_shape: Sequence[int], size: int
-) -> WeightFile | None:
-    if weights is not None and tuple(input_shape) != (size, size, 3):
-        raise UsageError(
-            f"the weights of {name} are for images of {size}x{size}x3. Received: input_shape={tuple(input_shape)}"
-        )
-    return layers.published_weights(name, weights, input_shape)
 
 
 def _convolution(
@@ -165,15 +155,10 @@ def _convolution(
     return keras.layers.Activation("relu", dtype=options["dtype"], name=f"{name}_activation")(x)
 
 
-def _pooled(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    return keras.layers.MaxPooling2D(3, strides=2, dtype=x._keras_history.operation.dtype_policy, name=name)(x)
+def _pooled(x: keras.KerasTensor, name: str, dtype: str) -> keras.KerasTensor:
+    return keras.layers.MaxPooling2D(3, strides=2, dtype=dtype, name=name)(x)
 
 
 def _dense(x: keras.KerasTensor, name: str, options: dict[str, Any]) -> keras.KerasTensor:
     x = keras.layers.Dense(4096, name=name, **options)(x)
     return keras.layers.Activation("relu", dtype=options["dtype"], name=f"{name}_activation")(x)
-
-
-def _dropped(x: keras.KerasTensor, name: str, rate: float) -> keras.KerasTensor:
-    dtype = x._keras_history.operation.dtype_policy
-    return keras.layers.Dropout(rate, dtype=dtype, name=name)(x) if rate else x

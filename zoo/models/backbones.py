@@ -9,7 +9,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 
 import keras
 
-from zoo.errors import UsageError, WeightsError, unknown_name
+from zoo.errors import UsageError, WeightsError, one_line, unknown_name
 from zoo.models import catalog, layers
 from zoo.models.outputs import output_kind
 from zoo.models.published import load_published
@@ -80,9 +80,9 @@ def _of_applications(name: str, weights: str | os.PathLike[str] | None, image_si
     try:
         network = make(include_top=False, pooling="avg", weights=chosen, input_shape=(size, size, 3))
     except ValueError as error:  # Keras's words for a size or a file that does not fit
-        raise UsageError(f"{name}: {' '.join(str(error).split())[:300]}") from error
+        raise UsageError(f"{name}: {one_line(error, 300)}") from error
     except Exception as error:  # and for what a network can do
-        raise WeightsError(f"{name}: its weights cannot be had ({' '.join(str(error).split())[:200]})") from error
+        raise WeightsError(f"{name}: its weights cannot be had ({one_line(error)})") from error
     inputs = keras.Input((size, size, 3), name="inputs")
     outputs = network._run_through_graph(_prepared(inputs, wants), operation_fn=lambda layer: layer)
     return keras.Model(inputs, outputs, name=name)

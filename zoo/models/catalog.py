@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError, check_count, check_seed, one_line, unknown_name
+from zoo.plain import plain
 
 if TYPE_CHECKING:
     import keras
@@ -64,15 +65,21 @@ def build(name: str, input_shape: Sequence[int], num_classes: int, *, seed: int 
         seed: decides the initial weights. The builders themselves, called directly, draw them from Keras's global seed.
         **options: keyword-only options of the builder, see e.g. `zoo.models.cnn.cnn`.
 
+    Returns:
+        A model of (N, *input_shape) inputs. Its output is (N, num_classes), or (N, 1), the probability of class 1, for
+        "logistic".
+
     Raises:
         UsageError: an unknown name or option (the nearest ones are named), or a value out of range.
+        WeightsError: published weights cannot be had or read, or do not fit.
 
-    Example:
+    Examples:
         >>> build("cnn", (28, 28, 1), 10, l2=1e-4, dropout=0.3).output_shape
         (None, 10)
     """
     check_count("num_classes", num_classes, least=2)
     check_seed(seed)
+    seed, options = plain(seed), {k: plain(v) for k, v in options.items()}
     shape = checked_shape(input_shape)
     check_options(name, options)
     with seeded(seed):

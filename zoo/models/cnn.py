@@ -82,12 +82,10 @@ def cnn(
         for j in range(1, int(convolutions_per_stage) + 1):
             convolution = keras.layers.Conv2D(count, 3, padding="same", name=f"stage{i}_conv{j}", **weights)
             x = layers.hidden(x, convolution, pool=pool if j == convolutions_per_stage else None, **after)
-        if dropout:
-            x = keras.layers.Dropout(dropout, dtype=dtype, name=f"stage{i}_dropout")(x)
+        x = layers.dropped(x, f"stage{i}_dropout", dropout, dtype)
     x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
     x = layers.hidden(x, keras.layers.Dense(int(units), name="dense", **weights), **after)
-    if dropout:
-        x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
+    x = layers.dropped(x, "dropout", dropout, dtype)
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )

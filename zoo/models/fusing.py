@@ -9,7 +9,6 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 import tensorflow as tf
 
-from zoo.models import response_normalization as _registers  # noqa: F401  (the layer, so that files that have it load)
 from zoo.models.normalization import fuse
 
 

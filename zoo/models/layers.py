@@ -37,9 +37,13 @@ def check_image(name: str, input_shape: Sequence[int], least: int) -> None:
 
 
 def published_weights(
-    name: str, weights: str | os.PathLike[str] | None, input_shape: Sequence[int]
+    name: str, weights: str | os.PathLike[str] | None, input_shape: Sequence[int], *, size: int | None = None
 ) -> WeightFile | None:
-    """The file that a builder's `weights` stands for; see `find_weights`."""
+    """The file that a builder's `weights` stands for, see `find_weights`; `size`: height and width that it needs."""
+    if weights is not None and size is not None and tuple(input_shape) != (size, size, 3):
+        raise UsageError(
+            f"the weights of {name} are for images of {size}x{size}x3. Received: input_shape={tuple(input_shape)}"
+        )
     if weights is not None and input_shape[-1] != 3:
         raise UsageError(f"published weights are for RGB images. Received: input_shape={tuple(input_shape)}")
     return find_weights(name, weights)
@@ -105,6 +109,11 @@ def hidden(
     if pool is None:
         return activate(x)
     return activate(pool(x)) if activation in _MONOTONE else pool(activate(x))
+
+
+def dropped(x: keras.KerasTensor, name: str, rate: float, dtype: str) -> keras.KerasTensor:
+    """Dropout where a rate is given."""
+    return keras.layers.Dropout(rate, dtype=dtype, name=name)(x) if rate else x
 
 
 def classifier(

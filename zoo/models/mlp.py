@@ -74,17 +74,14 @@ def mlp(
             name=f"dense{i}",
         )
         x = layers.hidden(x, dense, activation=activation, batch_normalization=batch_normalization, dtype=dtype)
-        if dropout:
-            x = keras.layers.Dropout(dropout, dtype=dtype, name=f"dropout{i}")(x)
+        x = layers.dropped(x, f"dropout{i}", dropout, dtype)
     outputs = layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
     return keras.Model(inputs, outputs, name="mlp")
 
 
-def width_for_budget(
-    num_inputs: int, num_classes: int, num_layers: int, budget: int, batch_normalization: bool = False
-) -> int:
+def width_for_budget(num_inputs: int, num_classes: int, num_layers: int, budget: int, batch_normalization: bool) -> int:
     """The largest common width of the hidden layers with at most `budget` trainable parameters.
 
     With n inputs, K classes, d hidden layers of width w there are (d-1)·w² + (n + K + d·s)·w + K parameters, where s is 1

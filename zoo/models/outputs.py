@@ -27,7 +27,7 @@ def _kind(output: keras.KerasTensor) -> str:
     layer, single = output._keras_history.operation, output.shape[-1] == 1
     if isinstance(layer, keras.Model):
         return output_kind(layer)
-    if isinstance(layer, keras.layers.Softmax) or layer.name == _TWO_COLUMNS:
+    if layer.name == _TWO_COLUMNS or (isinstance(layer, keras.layers.Softmax) and not single):
         return "softmax"
     activation = getattr(layer, "activation", None)
     if activation is keras.activations.linear:
@@ -69,12 +69,12 @@ def _why_unknown(model: Any) -> str:
 
 
 def check_shapes(model: keras.Model, shape: tuple[int, ...]) -> None:
-    """Raises a UsageError unless a model takes one input, of this shape, and gives one score or probability a class.
+    """Raises a UsageError unless a Keras model takes one input, of this shape, and gives one score or probability a class.
 
     What a subclass of `keras.Model` takes and gives is not known before it is called.
     """
     outputs = getattr(model, "outputs", None) or []
-    if len(outputs) > 1 or any(len(output.shape) != 2 for output in outputs):
+    if not isinstance(model, keras.Model) or len(outputs) > 1 or any(len(output.shape) != 2 for output in outputs):
         raise UsageError(_why_unknown(model))
     if (count := len(getattr(model, "inputs", None) or [])) > 1:
         raise UsageError(f"{model.name!r} takes {count} inputs; data have one input an example")
@@ -82,7 +82,10 @@ def check_shapes(model: keras.Model, shape: tuple[int, ...]) -> None:
     if not isinstance(expected, tuple):
         return
     if len(expected) != len(shape) + 1 or any(a not in (None, b) for a, b in zip(expected[1:], shape, strict=True)):
-        raise UsageError(f"the model takes inputs of shape {expected[1:]}, the data have {shape}")
+        raise UsageError(
+            f"the model takes inputs of shape {expected[1:]}, the data have {shape}; "
+            f"build the model with input_shape={shape}"
+        )
 
 
 def class_probabilities(outputs: Any, kind: str) -> Any:

@@ -13,7 +13,7 @@ from zoo.errors import UsageError
 from zoo.models import catalog
 from zoo.weights.convert import count_classes
 from zoo.weights.fetch import find_weights
-from zoo.weights.labels import list_classes
+from zoo.weights.labels import classes_of_size
 from zoo.weights.sources import SOURCES
 
 
@@ -59,6 +59,6 @@ def load_published(
     assert file is not None
     count, size = count_classes(name, file), image_size or file.source.image_size
     model = catalog.build(name, (size, size, 3), count, weights=chosen, dtype=dtype)
-    lists = [list_classes(classes) for classes in (file.source.classes, "imagenet", "cifar10", "cifar100")]
-    known = next(([c.name for c in classes] for classes in lists if len(classes) == count), None)
-    return PublishedModel(model, size, known or [f"class {k}" for k in range(count)])
+    classes = classes_of_size(count)
+    names = [f"class {k}" for k in range(count)] if classes is None else [c.name for c in classes]
+    return PublishedModel(model, size, names)

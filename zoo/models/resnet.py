@@ -73,10 +73,11 @@ def resnet_cifar(
         raise UsageError(f"depth must be one of {', '.join(map(str, _CIFAR_DEPTHS))}. Received: depth={depth!r}")
     if shortcut not in (None, *_SHORTCUTS):
         raise UsageError(f"shortcut must be None or one of {', '.join(_SHORTCUTS)}. Received: shortcut={shortcut!r}")
-    file = layers.published_weights(name, weights, input_shape)
+    layers.penalty(l1, l2)
+    inputs = layers.model_input(input_shape, dtype)
+    file = layers.published_weights(name, weights, input_shape)  # after all that is quick to check
     shortcut = shortcut or (file.shortcut if file else "zero_padding")
     options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
-    inputs = layers.model_input(input_shape, dtype)
     x = layers.published_normalization(inputs, file, dtype)
     x = residual.activated(residual.normalized(residual.convolution(x, 16, 3, 1, "conv1", options)))
     for stage, filters in enumerate((16, 32, 64), start=1):
@@ -144,9 +145,10 @@ def resnet_imagenet(
     layers.check_image(name, input_shape, 32)
     if depth not in _IMAGENET_BLOCKS:
         raise UsageError(f"depth must be one of {', '.join(map(str, _IMAGENET_BLOCKS))}. Received: depth={depth!r}")
-    file = layers.published_weights(name, weights, input_shape)
-    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
+    layers.penalty(l1, l2)
     inputs = layers.model_input(input_shape, dtype)
+    file = layers.published_weights(name, weights, input_shape)  # after all that is quick to check
+    options = layers.hidden_options(l1, l2, kernel_initializer, dtype, file)
     x = layers.published_normalization(inputs, file, dtype)
     x = residual.activated(residual.normalized(residual.convolution(x, 64, 7, 2, "conv1", options)))
     x = keras.layers.ZeroPadding2D(1, dtype=dtype, name="conv1_pool_padding")(x)  # of what is never negative

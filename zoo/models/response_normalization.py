@@ -55,13 +55,14 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:  # noqa: D102
         own = {"radius": self.radius, "alpha": self.alpha, "beta": self.beta, "bias": self.bias}
-        return super().get_config() | own
+        config: dict[str, Any] = super().get_config() | own
+        return config
 
 
-def stock_equivalent(layer: LocalResponseNormalization, dtype: str | None = None) -> keras.Model:
+def stock_equivalent(layer: LocalResponseNormalization, dtype: str | None) -> keras.Model:
     """The same function as a model of stock Keras operations, for files that are to load without the zoo.
 
-    `dtype` is what it takes and gives, by default the layer's.
+    `dtype` is what it takes and gives; `None`: the layer's.
     """
     compute_dtype = dtype or layer.compute_dtype
     inputs = keras.Input(layer.input.shape[1:], dtype=compute_dtype)

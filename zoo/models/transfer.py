@@ -72,9 +72,7 @@ def transfer(
         raise UsageError(f"transfer needs grey or RGB images. Received: input_shape={tuple(input_shape)}")
     layers.check_dropout(dropout)
     layers.penalty(l1, l2)
-    widths = list(units) if isinstance(units, Sequence) else [units]
-    for width in widths:
-        layers.check_counts(units=width)
+    widths = _widths(units)
     inputs = layers.model_input(input_shape, dtype)
     state = random.getstate()
     features = backbones.features_of(backbone, weights, image_size, dtype)  # after all that is quick to check
@@ -83,7 +81,7 @@ def transfer(
     outputs = _with_head(
         x,
         num_classes,
-        units=widths,
+        widths=widths,
         activation=activation,
         batch_normalization=batch_normalization,
         dropout=dropout,
@@ -117,7 +115,7 @@ def head(
     outputs = _with_head(
         inputs,
         num_classes,
-        units=units,
+        widths=_widths(units),
         activation=activation,
         batch_normalization=batch_normalization,
         dropout=dropout,
@@ -130,11 +128,19 @@ def head(
     return keras.Model(inputs, outputs, name="head")
 
 
+def _widths(units: int | Sequence[int]) -> list[int]:
+    """The widths of a head's hidden layers; a UsageError unless all are whole numbers of at least 1."""
+    widths = list(units) if isinstance(units, Sequence) else [units]
+    for width in widths:
+        layers.check_counts(units=width)
+    return [int(width) for width in widths]
+
+
 def _with_head(
     x: keras.KerasTensor,
     num_classes: int,
     *,
-    units: int | Sequence[int],
+    widths: Sequence[int],
     activation: str,
     batch_normalization: bool,
     dropout: float,
@@ -145,7 +151,6 @@ def _with_head(
     dtype: str,
 ) -> keras.KerasTensor:
     """A head's outputs on features `x`."""
-    widths = list(units) if isinstance(units, Sequence) else [units]
     options: dict[str, Any] = {
         "use_bias": not batch_normalization,
         "kernel_regularizer": layers.penalty(l1, l2),
@@ -153,10 +158,10 @@ def _with_head(
         "dtype": dtype,
     }
     for i, width in enumerate(widths, start=1):
-        x = _dropped(x, f"{HEAD}dropout{i}", dropout, dtype)
-        dense = keras.layers.Dense(int(width), name=f"{HEAD}dense{i}", **options)
+        x = layers.dropped(x, f"{HEAD}dropout{i}", dropout, dtype)
+        dense = keras.layers.Dense(width, name=f"{HEAD}dense{i}", **options)
         x = layers.hidden(x, dense, activation=activation, batch_normalization=batch_normalization, dtype=dtype)
-    x = _dropped(x, f"{HEAD}dropout", dropout, dtype)
+    x = layers.dropped(x, f"{HEAD}dropout", dropout, dtype)
     return layers.classifier(
         x, num_classes, classifier_activation, l1=l1, l2=l2, kernel_initializer=kernel_initializer, dtype=dtype
     )
@@ -197,7 +202,3 @@ def _on_backbone(features: keras.Model, x: keras.KerasTensor) -> keras.KerasTens
                 if isinstance(inner, keras.layers.Normalization):
                     inner.finalize_state()  # it computes with tensors made of its weights
     return outputs
-
-
-def _dropped(x: keras.KerasTensor, name: str, rate: float, dtype: str) -> keras.KerasTensor:
-    return keras.layers.Dropout(rate, dtype=dtype, name=name)(x) if rate else x

@@ -31,7 +31,7 @@ def convolve(signal: npt.ArrayLike, kernel: npt.ArrayLike, *, mode: str = "full"
     Raises:
         ValueError: when an array is no vector or is empty, or the mode is none of the three.
 
-    Example:
+    Examples:
         >>> [convolve([1, 2, 3, 4], [1, 0, 2], mode=mode).tolist() for mode in ("full", "valid", "same")]
         [[1.0, 2.0, 5.0, 8.0, 6.0, 8.0], [5.0, 8.0], [2.0, 5.0, 8.0, 6.0]]
     """
@@ -53,7 +53,7 @@ def cross_correlate(signal: npt.ArrayLike, kernel: npt.ArrayLike, *, mode: str =
     It is `convolve` with the reversed kernel, so arguments and errors are the same. For kernels of even length, "same"
     begins half a step earlier than Keras's, which puts the odd zero behind the signal (see `same_padding`).
 
-    Example:
+    Examples:
         >>> cross_correlate([1, 2, 3, 4], [1, 0, 2])
         array([ 7., 10.])
     """
@@ -85,7 +85,7 @@ def output_size(
     Raises:
         ValueError: when a number is no integer or out of range.
 
-    Example:
+    Examples:
         >>> int(output_size(227, 11, stride=4)), int(output_size(28, 5, stride=2, padding="same"))
         (55, 14)
     """
@@ -108,16 +108,16 @@ def same_padding(input_size: int, kernel: int, *, stride: int = 1, dilation: int
 
     The odd one comes behind. Source: tensorflow.org/api_docs/python/tf/nn, "Notes on padding".
 
-    Example:
+    Raises:
+        ValueError: as `output_size`.
+
+    Examples:
         >>> same_padding(28, 5), same_padding(28, 5, stride=2)
         ((2, 2), (1, 2))
     """
     windows = int(output_size(input_size, kernel, stride=stride, padding="same", dilation=dilation))
     zeros = max((windows - 1) * stride + dilation * (kernel - 1) + 1 - input_size, 0)
     return zeros // 2, zeros - zeros // 2
-
-
-# Parameter counts
 
 
 def dense_parameters(inputs: int, units: int, *, bias: bool = True) -> int:
@@ -128,7 +128,11 @@ def dense_parameters(inputs: int, units: int, *, bias: bool = True) -> int:
 def convolution_parameters(
     kernel: int | tuple[int, ...], channels: int, filters: int, *, groups: int = 1, bias: bool = True
 ) -> int:
-    """h·w·(C / groups)·F weights, and F biases; a kernel that is one number is square."""
+    """h·w·(C / groups)·F weights, and F biases; a kernel that is one number is square.
+
+    Raises:
+        ValueError: groups that do not divide channels and filters.
+    """
     sizes = (kernel, kernel) if isinstance(kernel, int) else kernel
     if groups < 1 or channels % groups or filters % groups:
         raise ValueError(
@@ -140,9 +144,6 @@ def convolution_parameters(
 def batch_normalization_parameters(channels: int, *, trainable_only: bool = False) -> int:
     """γ and β, which are trained, and the moving mean and variance, which are not: 4C, of which 2C are trained."""
     return (2 if trainable_only else 4) * channels
-
-
-# Stacks
 
 
 class Stage(NamedTuple):
@@ -189,7 +190,7 @@ def convolution_stack(input_shape: tuple[int, int, int], stages: Iterable[Stage]
     Raises:
         ValueError: when a number is no integer or out of range, or no window of a layer fits.
 
-    Example:
+    Examples:
         >>> [size.shape for size in convolution_stack((28, 28, 1), [Stage(5, 8), Stage(2, stride=2)])]
         [(24, 24, 8), (12, 12, 8)]
     """
@@ -206,9 +207,6 @@ def convolution_stack(input_shape: tuple[int, int, int], stages: Iterable[Stage]
         places = height * width
         found.append(StageSize((height, width, channels), places * channels, weights, filters, places * weights))
     return tuple(found)
-
-
-# The solver
 
 
 class Configuration(NamedTuple):
@@ -246,7 +244,7 @@ def convolution_configurations(
     Raises:
         ValueError: when a number is no integer or out of range.
 
-    Example:
+    Examples:
         >>> convolution_configurations(32, 16, kernel=[3, 4], stride=2, dilation=1)
         (Configuration(kernel=3, stride=2, padding=1, dilation=1), Configuration(kernel=4, stride=2, padding=1, dilation=1))
     """

@@ -60,7 +60,7 @@ def softmax_jacobian(logits: npt.ArrayLike) -> FloatArray:
     Returns:
         J, shape (..., K, K).
 
-    Example:
+    Examples:
         >>> softmax_jacobian([0.0, 0.0])
         array([[ 0.25, -0.25],
                [-0.25,  0.25]])
@@ -83,7 +83,8 @@ def softmax_vjp(logits: npt.ArrayLike, vector: npt.ArrayLike) -> FloatArray:
         ValueError: when the shapes differ.
     """
     p, v = _same_shape(softmax(logits), vector)
-    return p * (v - (p * v).sum(axis=-1, keepdims=True))
+    product: FloatArray = p * (v - (p * v).sum(axis=-1, keepdims=True))
+    return product
 
 
 def log_softmax_jacobian(logits: npt.ArrayLike) -> FloatArray:
@@ -98,19 +99,21 @@ def log_softmax_vjp(logits: npt.ArrayLike, vector: npt.ArrayLike) -> FloatArray:
     Arguments, result and errors as for `softmax_vjp`, with v = ∂E/∂log p.
     """
     p, v = _same_shape(softmax(logits), vector)
-    return v - p * v.sum(axis=-1, keepdims=True)
+    product: FloatArray = v - p * v.sum(axis=-1, keepdims=True)
+    return product
 
 
 def softmax_limit(logits: npt.ArrayLike) -> FloatArray:
     """The limit of softmax(k z) for k → ∞: the largest logits share the probability. For k → 0 all K get 1/K.
 
-    Example:
+    Examples:
         >>> softmax_limit([3.0, 1.0, 3.0])
         array([0.5, 0. , 0.5])
     """
     z = np.asarray(logits, dtype=np.float64)
     largest = z == z.max(axis=-1, keepdims=True)
-    return largest / largest.sum(axis=-1, keepdims=True)
+    shares: FloatArray = largest / largest.sum(axis=-1, keepdims=True)
+    return shares
 
 
 # Distributions. A function f without a derivative still has f', by what it does to a smooth φ that vanishes outside an
@@ -124,6 +127,9 @@ class Bump:
     Attributes:
         center: where φ is largest, 1/e.
         radius: half the width of the interval outside which φ is 0; above 0.
+
+    Raises:
+        ValueError: a radius of another size.
     """
 
     center: float = 0.0
@@ -141,7 +147,8 @@ class Bump:
     def derivative(self, points: npt.ArrayLike) -> FloatArray:
         """φ'(x) = -2u / (1 - u²)² · φ(x) / radius, in the shape of the points."""
         u, room = (np.asarray(points, dtype=np.float64) - self.center) / self.radius, self._room(points)
-        return -2.0 * u / np.where(room > 0, room, 1.0) ** 2 * self(points) / self.radius
+        slope: FloatArray = -2.0 * u / np.where(room > 0, room, 1.0) ** 2 * self(points) / self.radius
+        return slope
 
     def _room(self, points: npt.ArrayLike) -> FloatArray:
         u = (np.asarray(points, dtype=np.float64) - self.center) / self.radius
@@ -168,7 +175,10 @@ def integral(
         breaks: where f has kinks or jumps. Those that do not lie between the limits are ignored.
         num_points: n, points in each part.
 
-    Example:
+    Raises:
+        ValueError: less than one point.
+
+    Examples:
         >>> round(integral(heaviside, -2.0, 3.0), 12)
         3.0
     """
@@ -200,7 +210,7 @@ def derivative_pairing(
         test: φ.
         breaks: where f has kinks or jumps.
 
-    Example:
+    Examples:
         >>> round(derivative_pairing(heaviside, Bump()) / float(Bump()(0.0)), 12)  # H' = δ
         1.0
     """

@@ -30,7 +30,7 @@ def numerical_gradient(
     Raises:
         ValueError: when epsilon is not above 0.
 
-    Example:
+    Examples:
         >>> numerical_gradient(lambda w: float(w @ w), [1.0, -3.0]).round(6)
         array([ 2., -6.])
     """
@@ -61,7 +61,7 @@ def difference_errors(
     Raises:
         ValueError: when an epsilon is not above 0, or the gradient has not the shape of the weights.
 
-    Example:
+    Examples:
         >>> difference_errors(lambda w: float(w**3), 3.0, 1.0, epsilons=[1e-1, 1e-2]).round(8)  # ε²
         array([0.01  , 0.0001])
     """
@@ -72,7 +72,8 @@ def difference_errors(
         )
     chosen = list(range(w.size) if entries is None else entries)
     differences = [_central_differences(function, w, chosen, epsilon) - g.ravel()[chosen] for epsilon in epsilons]
-    return np.abs(differences).max(axis=1)
+    largest: FloatArray = np.abs(differences).max(axis=1)
+    return largest
 
 
 def assert_gradient(
@@ -124,7 +125,7 @@ def assert_gradient(
             when it is called again; when a function changes the weights that it is given.
         ValueError: when an option is out of range, or the weights are none or not finite.
 
-    Example:
+    Examples:
         >>> assert_gradient(lambda w: np.sum(w**2), lambda w: 2 * w, [1.0, -3.0, 2.0])
         >>> assert_gradient(lambda w: np.sum(w**2), lambda w: w, [1.0, -3.0, 2.0])
         Traceback (most recent call last):
@@ -188,9 +189,8 @@ def _looks_by_value(w: FloatArray, found: FloatArray, expected: FloatArray, wron
         look = f"it is off by {c:.4g} w (the penalty λ Σw² has the gradient 2λw)"
     elif (c := _factor(difference, np.sign(w[wrong]))) is not None:
         look = f"it is off by {c:.4g} sign(w) (the penalty λ Σ|w| has the gradient λ sign(w))"
-    elif (
-        found.size > 5
-    ):  # found = c · (expected - penalties) + penalties, whose gradients are multiples of w and sign(w)
+    elif found.size > 5:
+        # found = c · (expected - penalties) + penalties, whose gradients are multiples of w and sign(w)
         columns = np.stack([expected, w, np.sign(w)], axis=1)
         fit = np.linalg.lstsq(columns, found, rcond=None)[0]
         if _are_alike(found, columns @ fit) and not np.isclose(fit[0], 1.0, rtol=1e-3):

@@ -54,7 +54,7 @@ def convolution(
     Raises:
         ValueError: when the shapes do not fit each other, or a number is out of range.
 
-    Example:
+    Examples:
         >>> convolution(np.arange(4.0).reshape(1, 1, 4, 1), np.reshape([-1.0, 1.0], (1, 2, 1, 1))).ravel()
         array([1., 1., 1.])
     """
@@ -93,7 +93,7 @@ def convolution_gradient(
     Raises:
         ValueError: as for `convolution`, and when δ has not the shape of y.
 
-    Example:
+    Examples:
         >>> x, kernel = np.arange(4.0).reshape(1, 1, 4, 1), np.reshape([-1.0, 1.0], (1, 2, 1, 1))
         >>> gradient = convolution_gradient(x, kernel, np.ones((1, 1, 3, 1)))
         >>> gradient.inputs.ravel(), gradient.kernel.ravel(), gradient.bias
@@ -132,11 +132,12 @@ def max_pooling(inputs: npt.ArrayLike, size: int, strides: int) -> FloatArray:
     Raises:
         ValueError: when the inputs are no images, or no window fits into them, or a number is below 1.
 
-    Example:
+    Examples:
         >>> max_pooling(np.arange(9.0).reshape(1, 3, 3, 1), 2, 1).ravel()
         array([4., 5., 7., 8.])
     """
-    return _windows(_images(inputs), size, size, strides).max(axis=(4, 5))
+    largest: FloatArray = _windows(_images(inputs), size, size, strides).max(axis=(4, 5))
+    return largest
 
 
 def max_pooling_gradient(inputs: npt.ArrayLike, delta: npt.ArrayLike, size: int, strides: int) -> FloatArray:
@@ -158,7 +159,7 @@ def max_pooling_gradient(inputs: npt.ArrayLike, delta: npt.ArrayLike, size: int,
     Raises:
         ValueError: as for `max_pooling`, and when δ has not the shape of y.
 
-    Example:
+    Examples:
         >>> max_pooling_gradient(np.reshape([7.0, 7.0, 0.0, 7.0], (1, 2, 2, 1)), np.full((1, 1, 1, 1), 5.0), 2, 2).ravel()
         array([5., 0., 0., 0.])
     """

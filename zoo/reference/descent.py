@@ -30,7 +30,8 @@ class DescentPath(NamedTuple):
     @property
     def best_weights(self) -> FloatArray:
         """What early stopping restores: the weights of the best epoch."""
-        return self.weights[self.best_epoch]
+        best: FloatArray = self.weights[self.best_epoch]
+        return best
 
 
 def gradient_descent(
@@ -70,7 +71,7 @@ def gradient_descent(
     Raises:
         ValueError: when an option is out of range or lacks another, or the gradient has not the shape of the weights.
 
-    Example:
+    Examples:
         >>> gradient_descent(lambda w: (w @ w, 2 * w), [8.0], learning_rate=0.25, epochs=2).weights.ravel()
         array([8., 4., 2.])
         >>> squares = lambda w, x: (np.mean((w - x) ** 2), 2 * np.mean(w - x, keepdims=True))
@@ -135,7 +136,7 @@ def mini_batches(
     Raises:
         ValueError: when the batch size is below 1, or the arrays are none or differ in length.
 
-    Example:
+    Examples:
         >>> [[part.tolist() for part in batch] for batch in mini_batches([[1, 2, 3], [4, 5, 6]], 2)]
         [[[1, 2], [4, 5]], [[3], [6]]]
     """

@@ -36,7 +36,7 @@ def momentum_matrix(momentum: float, *, rate: float = 0.1) -> FloatArray:
         momentum: μ, any number.
         rate: r, the learning rate times the curvature.
 
-    Example:
+    Examples:
         >>> sizes = {mu: np.abs(np.linalg.eigvals(momentum_matrix(mu))).max() for mu in (0.9, 0.0, -0.5)}
         >>> {mu: round(float(size), 3) for mu, size in sizes.items()}
         {0.9: 0.949, 0.0: 0.9, -0.5: 0.935}
@@ -59,7 +59,7 @@ def momentum_path(
     Raises:
         ValueError: when the number of steps is below 0.
 
-    Example:
+    Examples:
         >>> [round(float(abs(momentum_path(100, momentum=mu).positions[-1])), 4) for mu in (0.9, 1.0, 1.1)]
         [0.0037, 0.8893, 109.0984]
     """
@@ -88,7 +88,7 @@ def momentum_velocity(
     Raises:
         ValueError: when the momentum or a number of steps is out of range.
 
-    Example:
+    Examples:
         >>> momentum_velocity([1, 2, np.inf], momentum=0.5, learning_rate=1.0)
         array([-1. , -1.5, -2. ])
     """
@@ -116,7 +116,7 @@ def saturation_width(weights: npt.ArrayLike) -> FloatArray:
     Returns:
         Widths, of the same shape; 0 for |w| <= 4.
 
-    Example:
+    Examples:
         >>> saturation_width([4.0, -6.894, 100.0]).round(6)
         array([0.      , 0.447743, 0.091697])
     """
@@ -135,7 +135,7 @@ def saturation_interval(weight: float, bias: float = 0.0) -> tuple[float, float]
 def widest_saturation() -> tuple[float, float]:
     """The |w| that has the widest interval, and its width: about 6.894 and 0.447743, by golden section.
 
-    Example:
+    Examples:
         >>> [round(number, 3) for number in widest_saturation()]
         [6.894, 0.448]
     """
@@ -186,7 +186,7 @@ def chain_gradients(
     Raises:
         ValueError: when weights and biases are not vectors of the same length.
 
-    Example:
+    Examples:
         >>> chain_gradients([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], 5.0, np.tanh, np.ones_like).deltas  # f' = 1
         array([6., 3., 1.])
     """
@@ -211,7 +211,7 @@ def sigmoid_gradient_bounds(weights: npt.ArrayLike) -> FloatArray:
     Returns:
         The bounds from the first layer to the last, shape (L,).
 
-    Example:
+    Examples:
         >>> sigmoid_gradient_bounds([1.0, -1.0, 1.0])
         array([0.015625, 0.0625  , 0.25    ])
     """

@@ -22,7 +22,7 @@ def tanh_network(network: DenseNetwork) -> DenseNetwork:
     Args:
         network: any; without a hidden sigmoid, it comes back as it is.
 
-    Example:
+    Examples:
         >>> network = DenseNetwork([[[4.0]], [[2.0]]], [[0.0], [1.0]], ["sigmoid", "identity"])
         >>> [array.item() for array in (*tanh_network(network).kernels, *tanh_network(network).biases)]
         [2.0, 1.0, 0.0, 2.0]
@@ -129,7 +129,7 @@ def region_boundaries(kernel: npt.ArrayLike, bias: npt.ArrayLike) -> tuple[Bound
     Raises:
         ValueError: when the shapes do not fit, or K is below 2.
 
-    Example:
+    Examples:
         >>> rays = region_boundaries([[3, 1, -3], [1, 3, 1.5]], [1, 2, 2])  # 3x+y+1, x+3y+2, -3x+1.5y+2
         >>> [ray.classes for ray in rays], np.allclose([ray.ends for ray in rays], [[3 / 22, -4 / 11]])
         ([(0, 1), (0, 2), (1, 2)], True)
@@ -185,7 +185,7 @@ def interpolating_network(
     Raises:
         ValueError: when two points are alike, the shapes do not fit, or an option is out of range.
 
-    Example:
+    Examples:
         >>> network = interpolating_network([[0.0], [1.0], [3.0]], [5.0, 7.0, 1.0])
         >>> network.forward([[0.0], [1.0], [2.0], [3.0]]).predictions.ravel().round(12)
         array([5., 7., 4., 1.])
@@ -219,11 +219,13 @@ def _separating_direction(x: FloatArray, seed: int) -> FloatArray:
     if len(np.unique(x, axis=0)) < len(x):
         raise ValueError(f"No two points may be alike. Received: inputs={x}")
     if features == 1 or len(x) == 1:
-        return np.eye(features)[0]
+        axis: FloatArray = np.eye(features)[0]
+        return axis
     directions = np.random.default_rng(seed).normal(size=(100, features))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     gaps = np.diff(np.sort(x @ directions.T, axis=0), axis=0).min(axis=0)
-    return directions[gaps.argmax()]
+    best: FloatArray = directions[gaps.argmax()]
+    return best
 
 
 def _linear(kernel: npt.ArrayLike, bias: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -1,6 +1,6 @@
 """The layers that take images, (N, height, width, channels), and what else AlexNet has.
 
-Example:
+Examples:
     >>> from zoo.reference import Activation, Dense, Flatten, Network
     >>> random = np.random.default_rng(0)
     >>> convolution = Convolution(random.normal(size=(3, 3, 1, 4)), np.zeros(4), padding="same")

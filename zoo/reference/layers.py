@@ -76,6 +76,9 @@ class Activation(Layer):
 
     Attributes:
         name: `"identity"`, `"relu"`, `"sigmoid"`, `"softmax"` or `"tanh"`.
+
+    Raises:
+        ValueError: another name.
     """
 
     name: str
@@ -98,6 +101,9 @@ class Dense(Layer):
     Attributes:
         kernel: W, shape (inputs, units).
         bias: b, shape (units,); None for a layer without.
+
+    Raises:
+        ValueError: weights of other shapes; by `forward`, inputs that are not (N, inputs).
     """
 
     kernel: FloatArray
@@ -191,6 +197,9 @@ class Dropout(Layer):
         rate: probability that an entry is dropped, in [0, 1).
         mask: m, with 0 for an entry to drop and 1 for one to keep, in the shape of the inputs; or the generator that draws
             a new one in each training pass.
+
+    Raises:
+        ValueError: a rate outside of [0, 1); by `forward` in training, a mask of another shape than the inputs.
     """
 
     rate: float

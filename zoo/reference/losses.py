@@ -42,7 +42,8 @@ def softmax(logits: npt.ArrayLike) -> FloatArray:
     """
     z = _floats(logits)
     e = np.exp(z - z.max(axis=-1, keepdims=True))  # a shift cancels in the quotient and keeps exp from overflowing
-    return e / e.sum(axis=-1, keepdims=True)
+    probabilities: FloatArray = e / e.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def log_softmax(logits: npt.ArrayLike) -> FloatArray:
@@ -56,7 +57,8 @@ def log_softmax(logits: npt.ArrayLike) -> FloatArray:
     """
     z = _floats(logits)
     z = z - z.max(axis=-1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    log_probabilities: FloatArray = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    return log_probabilities
 
 
 def one_hot(labels: npt.ArrayLike, num_classes: int) -> FloatArray:

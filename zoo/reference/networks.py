@@ -63,7 +63,7 @@ class Network:
     Raises:
         ValueError: when the output is none of these. Layers that do not fit each other are found by the first pass.
 
-    Example:
+    Examples:
         >>> network = Network([Dense(np.ones((2, 1)), np.zeros(1))], "sigmoid")
         >>> network.forward([[1.0, -1.0]]).predictions
         array([[0.5]])
@@ -199,7 +199,7 @@ class DenseNetwork(Network):
     Raises:
         ValueError: when there are not as many of each, or one of them cannot stand where it does.
 
-    Example:
+    Examples:
         >>> network = DenseNetwork([np.ones((2, 3)), np.ones((3, 1))], [np.zeros(3), np.zeros(1)], ["tanh", "sigmoid"])
         >>> len(network.layers), len(network.weights)
         (3, 13)
@@ -229,7 +229,7 @@ class DenseNetwork(Network):
         Raises:
             ValueError: as the class itself.
 
-        Example:
+        Examples:
             >>> network = DenseNetwork.from_weights([np.ones((2, 3)), np.zeros(3)], ["softmax"])
             >>> [array.shape for array in network.arrays]
             [(2, 3), (3,)]

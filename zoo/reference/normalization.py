@@ -35,7 +35,7 @@ def batch_statistics(inputs: npt.ArrayLike) -> Statistics:
     Raises:
         ValueError: when there is no example to take the mean of.
 
-    Example:
+    Examples:
         >>> batch_statistics([[1.0, 5.0], [3.0, 5.0]])
         Statistics(mean=array([2., 5.]), variance=array([1., 0.]))
     """
@@ -90,7 +90,7 @@ def batch_normalization(
     Raises:
         ValueError: when γ or β has not the shape (C,), or inputs in training are empty.
 
-    Example:
+    Examples:
         >>> batch_normalization([[1.0], [3.0]], [2.0], [5.0], epsilon=0.0).ravel()
         array([3., 7.])
     """
@@ -154,7 +154,7 @@ def local_response_normalization(
     Raises:
         ValueError: when the radius is below 0 or the inputs are one number.
 
-    Example:
+    Examples:
         >>> local_response_normalization([3.0, 4.0, 0.0], radius=1, alpha=1.0, beta=0.5, bias=0.0)
         array([0.6, 0.8, 0. ])
     """
@@ -204,7 +204,8 @@ def _sum_of_neighbours(x: FloatArray, radius: int) -> FloatArray:
             f"The radius must be 0 or more, the inputs (..., C). Received: radius={radius}, inputs={x.shape}"
         )
     padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(radius, radius)])
-    return sliding_window_view(padded, 2 * radius + 1, axis=-1).sum(axis=-1)
+    sums: FloatArray = sliding_window_view(padded, 2 * radius + 1, axis=-1).sum(axis=-1)
+    return sums
 
 
 def _normalized(x: FloatArray, statistics: Statistics, epsilon: float) -> FloatArray:

@@ -94,7 +94,7 @@ class Adagrad:
         initial_accumulator: s before the first step, 0 or more.
         epsilon: ε, above 0.
 
-    Example:
+    Examples:
         >>> adagrad = Adagrad(1.0, initial_accumulator=7.0, epsilon=1e-7)
         >>> adagrad.step([0.0], adagrad.start([0.0]), [3.0])[0].round(6)
         array([-0.75])
@@ -150,7 +150,7 @@ class Adam:
         beta_2: β₂ in [0, 1).
         epsilon: ε, above 0.
 
-    Example:
+    Examples:
         >>> adam = Adam(0.5)  # the first step has the length η, whatever the gradient's
         >>> adam.step([0.0, 0.0], adam.start([0.0, 0.0]), [100.0, -3.0])[0].round(5)
         array([-0.5,  0.5])

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from zoo.drawing import BEST, TRAIN, finish_axes
 from zoo.reporting.inputs import SearchTable
-from zoo.training.curves import BEST, TRAIN, finish_axes
 
 
 def plot_search(search: SearchTable, *, against: Sequence[str] = ("trial",)) -> Figure:
@@ -29,6 +29,8 @@ def plot_search(search: SearchTable, *, against: Sequence[str] = ("trial",)) -> 
         axes.plot(spent[kept], scores[kept], "o", color=TRAIN, alpha=0.55, markersize=4, label="trial")
         axes.step(spent[kept], best, where="post", color=BEST, linewidth=2, label="best so far")
         finish_axes(axes, cost if cost == "trial" else f"{cost}, all trials so far", search.objective)
+        # where the best so far is not; Matplotlib's search for room takes seconds among 10,000 trials
+        axes.get_legend().set_loc("upper right" if search.direction == "min" else "lower right")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=cost != "seconds"))
     return figure
 

@@ -53,7 +53,7 @@ def format_seconds(seconds: float) -> str:
     """A duration in the unit that fits it: `850 ms`, `12.3 s`, `4 min 05 s`, `1 h 02 min`."""
     if not math.isfinite(seconds):
         return MISSING
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
@@ -64,7 +64,7 @@ def format_seconds(seconds: float) -> str:
 def below_common_folder(files: Sequence[Any]) -> list[str]:
     """File names without the folder that all of them lie in: shorter, and nobody's home is on a page that is mailed.
 
-    Example:
+    Examples:
         >>> below_common_folder(["/home/me/pets/cat/1.jpg", "/home/me/pets/dog/1.jpg"])
         ['cat/1.jpg', 'dog/1.jpg']
     """
@@ -80,7 +80,7 @@ def below_common_folder(files: Sequence[Any]) -> list[str]:
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of a nested dictionary, with dotted keys, in their order.
 
-    Example:
+    Examples:
         >>> list(flatten({"a": {"b": 1}, "c": 2}))
         [('a.b', 1), ('c', 2)]
     """
@@ -112,7 +112,8 @@ def frame_table(frame: pd.DataFrame, *, max_rows: int | None = None) -> Table:
     """
     shown = frame if max_rows is None else frame.head(max_rows)
     columns = [[format_value(value) for value in shown.iloc[:, i]] for i in range(shown.shape[1])]
-    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    types = pd.api.types
+    numeric = [types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype) for dtype in frame.dtypes]
     return Table([str(name) for name in frame.columns], [list(row) for row in zip(*columns, strict=True)], numeric)
 
 

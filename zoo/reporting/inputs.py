@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from zoo.evaluation.intervals import wilson_interval
 from zoo.training.curves import RunTables
 
 if TYPE_CHECKING:
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 class RunLike(RunTables, Protocol):
     """A finished training run.
 
-    A run may also carry `model`, a Keras model; the report asks it for its name and its number of parameters when
-    `config["model"]` does not say.
+    A run may also carry `model`, a Keras model, which the report asks for its name and its number of parameters when
+    `config["model"]` does not say; and `metrics`, name -> value, of which a comparison of runs shows `val_accuracy`.
     """
 
     @property
@@ -80,7 +82,10 @@ class SearchTable(Protocol):
 
 
 class SearchLike(SearchTable, Protocol):
-    """A finished hyper-parameter search."""
+    """A finished hyper-parameter search.
+
+    A search may also carry `model_name` and `data_config`, by which the page is named where no run is given.
+    """
 
     @property
     def best_values(self) -> Mapping[str, Any]:
@@ -95,3 +100,36 @@ class SearchLike(SearchTable, Protocol):
 
     def compare(self) -> Comparison:
         """The trials compared over their runs; asked where there are several runs a trial."""
+
+
+def accuracy_interval(evaluation: EvaluationLike) -> tuple[float, float]:
+    """The 95 % Wilson interval of the accuracy, NaN where nothing was scored."""
+    if evaluation.num_examples < 1 or not math.isfinite(evaluation.accuracy):
+        return math.nan, math.nan
+    return wilson_interval(round(evaluation.accuracy * evaluation.num_examples), evaluation.num_examples)
+
+
+def num_parameters(run: RunLike) -> int | None:
+    """How many parameters a run's model has, where the run or the model says so."""
+    recorded = run_part(run, "model").get("num_parameters")
+    count_params = getattr(getattr(run, "model", None), "count_params", None)
+    return int(recorded) if recorded is not None else None if count_params is None else int(count_params())
+
+
+def model_name(run: RunLike) -> str:
+    """The name of a run's model, or ""."""
+    return str(run_part(run, "model").get("name") or getattr(getattr(run, "model", None), "name", "") or "")
+
+
+def best_scores(search: SearchLike) -> pd.Series:
+    """The score of each trial, or that of its fine-tuning where this is better; NaN without one."""
+    shown = [name for name in ("score", "fine_tuned") if name in search.table.columns]
+    scores = search.table[shown].apply(pd.to_numeric, errors="coerce")
+    best: pd.Series = scores.min(axis=1) if search.direction == "min" else scores.max(axis=1)
+    return best
+
+
+def run_part(run: RunLike, name: str) -> dict[str, Any]:
+    """One part of a run's configuration, empty where it is missing."""
+    part = run.config.get(name)
+    return dict(part) if isinstance(part, dict) else {}

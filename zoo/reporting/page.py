@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
-from zoo.reporting.inputs import EvaluationLike, RunLike, SearchLike
+from zoo.reporting.inputs import EvaluationLike, RunLike, SearchLike, model_name, run_part
 from zoo.reporting.plots import write_pngs
 from zoo.reporting.rendering import render_template
 from zoo.reporting.section import Section
@@ -24,7 +24,7 @@ from zoo.reporting.sections.model import model_section
 from zoo.reporting.sections.recipe import recipe_section
 from zoo.reporting.sections.robustness import robustness_section
 from zoo.reporting.sections.search import comparison_of_trials, search_section
-from zoo.reporting.sections.summary import model_name, run_part, summary_section
+from zoo.reporting.sections.summary import summary_section
 from zoo.storage import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def write_report(
         UsageError: when nothing is given.
         DataError: when the predictions or the images do not fit together.
 
-    Example:
+    Examples:
         >>> write_report("runs/cnn/report.html", run=run, data=data, evaluation=score)
     """
     sections: list[Section | None] = []

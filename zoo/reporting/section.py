@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
+from zoo.drawing import figure_png
 from zoo.reporting.plots import Plot
-from zoo.training.curves import figure_png
 
 
 class Picture(NamedTuple):

@@ -36,7 +36,8 @@ def write_comparison_report(
 
     A row a run has the settings that differ and what came of them. Where runs differ in their seeds and in other settings,
     the settings are compared over the seeds (`zoo.compare`); up to 12 models that were evaluated on the same examples are
-    compared example by example (`zoo.compare_models`).
+    compared example by example (`zoo.compare_models`). Of more models, or more than six with their robustness, the page says
+    that they are not.
 
     Args:
         path: the file to write, replaced in one step.
@@ -49,7 +50,7 @@ def write_comparison_report(
     Raises:
         UsageError: fewer than two runs, or an evaluation of none of them.
 
-    Example:
+    Examples:
         >>> write_comparison_report("runs/both.html", {"sgd": run_a, "adam": run_b}, {"sgd": score_a, "adam": score_b})
     """
     scores = dict(evaluations or {})
@@ -57,7 +58,14 @@ def write_comparison_report(
         raise UsageError(f"a comparison needs two runs or more. Received: {list(runs)}")
     if unknown := [name for name in (*scores, *(robustness or {})) if name not in runs]:
         raise UsageError(f"every evaluation needs the run of its name. Received: {unknown[0]!r}, runs {list(runs)}")
-    sections: list[Section | None] = [runs_section(runs, scores)]
+    notes = []
+    if len(scores) > _MAX_COLUMNS:
+        notes.append(
+            f"At most {_MAX_COLUMNS} models are compared example by example and class by class, not {len(scores)}."
+        )
+    if robustness and len(robustness) > _MAX_ROBUST:
+        notes.append(f"The robustness of at most {_MAX_ROBUST} models is shown, not of {len(robustness)}.")
+    sections: list[Section | None] = [runs_section(runs, scores, notes)]
     by_seed = compare_seeds(runs, scores)
     if by_seed is not None:
         sections.append(comparison_section(by_seed))

@@ -13,14 +13,20 @@ from typing import Any
 from PIL import Image
 
 from zoo.errors import UsageError, ZooError, one_line
+from zoo.reporting.findings import MET, NOT_MET, NOT_RUN, expected_text, number_text
 from zoo.reporting.formatting import format_seconds
 from zoo.reporting.rendering import data_uri, render_template
-from zoo.reporting.study import MET, NOT_MET, NOT_RUN, expected_text, number_text
 from zoo.storage import read_json, write_bytes, write_text
 
 _THUMBNAIL, _PICTURE = 560, 900  # pixels across at most
 _MOST_PIXELS = 50_000_000  # of a picture that a study drew
 _COLOURS = 128  # of a picture's palette: a third of the bytes, and charts have few
+_EARLIER = "Measured with an earlier version of the study."
+_HEAD = """# The studies
+
+Written by `scripts/study.py document` from the `result.json` of each study; `make studies` runs them all. A number is **met** when it
+lies within its tolerance of what was expected; where it is not, its row or an answer below says why. What could not run says so and
+has no number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,14 +170,6 @@ def write_document(
             write_bytes(file.with_suffix("") / f"{found.name}.png", _small_png(found.picture[0], _PICTURE))
     parts = [_HEAD, _overview(results), *(_section(found, file) for found in done)]
     return write_text(file, "\n\n".join(parts) + "\n")
-
-
-_EARLIER = "Measured with an earlier version of the study."
-_HEAD = """# The studies
-
-Written by `scripts/study.py document` from the `result.json` of each study; `make studies` runs them all. A number is **met** when it
-lies within its tolerance of what was expected; where it is not, its row or an answer below says why. What could not run says so and
-has no number."""
 
 
 def _overview(results: list[StudyResult]) -> str:

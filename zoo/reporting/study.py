@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import math
+import itertools
 import os
-import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,44 +14,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from zoo.errors import UsageError
-from zoo.reporting.formatting import format_value, frame_table, json_ready, settings_table
-from zoo.reporting.rendering import data_uri, render_template
+from zoo.reporting.findings import AT_LEAST, AT_MOST, MET, NOT_MET, NOT_RUN, WITHIN, Finding
+from zoo.reporting.formatting import frame_table, json_ready, settings_table
+from zoo.reporting.rendering import render_template
+from zoo.reporting.section import Picture
 from zoo.storage import read_json, remove_files, write_bytes, write_json, write_text
 from zoo.tables import write_table
-from zoo.training.curves import figure_png
-from zoo.version import __version__
+from zoo.version import versions
 
-MET, NOT_MET, NOT_RUN = "met", "not met", "not run"
-WITHIN, AT_LEAST, AT_MOST = "within", "at least", "at most"
-_SIGNS = {AT_LEAST: "≥ ", AT_MOST: "≤ "}
 _ROUNDING = 1e-9  # 0.92 lies within 0.90 ± 0.02, whatever the last bit says; a tolerance of 0 stays exact
 _PAGE_ROWS = 200  # of a longer table the page shows the beginning, and the CSV has all
-_PACKAGES = ("numpy", "tensorflow", "keras")
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One number of a study.
-
-    Attributes:
-        key: its stable name in `result.json`.
-        label: what it is, for people.
-        measured: the number; None when it was not run.
-        expected: the number that was to be reproduced; None without an expectation.
-        relation: `"within"` the tolerance of it, `"at least"` it, `"at most"` it; None without an expectation.
-        tolerance: how far off it may be; None where the relation is another.
-        verdict: `"met"`, `"not met"`, `"not run"`; None without an expectation.
-        why: the reason for not running, or for being off the expectation.
-    """
-
-    key: str
-    label: str
-    measured: float | None = None
-    expected: float | None = None
-    relation: str | None = None
-    tolerance: float | None = None
-    verdict: str | None = None
-    why: str | None = None
 
 
 class StudyReport:
@@ -73,7 +43,7 @@ class StudyReport:
         seconds: how long the study took, to be set by who runs it.
         source: a hash of the study's code, to be set by who runs it.
 
-    Example:
+    Examples:
         >>> report = StudyReport("softmax", "How far does a linear model get?", "study.py softmax", {"epochs": 5}, 0)
         >>> report.check("test_accuracy", "test accuracy", 0.921, 0.92, 0.005)
         >>> report.write("runs/studies/softmax")
@@ -92,7 +62,7 @@ class StudyReport:
         self.source: str | None = None
         self.findings: dict[str, Finding] = {}
         self._answers: list[tuple[str, str]] = []
-        self._pictures: dict[str, tuple[bytes, str]] = {}
+        self._pictures: dict[str, Picture] = {}
         self._tables: dict[str, tuple[str, pd.DataFrame]] = {}
 
     def check(self, key: str, label: str, measured: float, expected: float, tolerance: float) -> None:
@@ -188,17 +158,17 @@ class StudyReport:
             raise UsageError(f"a figure's name is made of letters, digits, '.', '_' and '-'. Received: {name!r}")
         if name in self._pictures:
             raise UsageError(f"the study already has a figure {name!r}; choose another name")
-        self._pictures[name] = (figure_png(figure), caption)
+        self._pictures[name] = Picture.of(name, caption, figure)
 
     def table(self, title: str, dataframe: pd.DataFrame) -> None:
         """Records a table; `write` puts its columns, without the index, down as CSV under a name made of the title."""
         stem = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "table"
-        same = sum(re.fullmatch(rf"{stem}(-\d+)?", taken) is not None for taken in self._tables)
-        self._tables[f"{stem}-{same + 1}" if same else stem] = (title, dataframe.copy())
+        names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
+        self._tables[next(name for name in names if name not in self._tables)] = (title, dataframe.copy())
 
     def summary_lines(self) -> list[str]:
         """Plain text, one line a number: `key: measured … expected … ± … met`."""
-        return [_line(finding) for finding in self.findings.values()]
+        return [finding.line() for finding in self.findings.values()]
 
     def write(self, directory: str | os.PathLike[str]) -> Path:
         """Writes `<figure>.png`, `<table>.csv`, `index.html` and, last, `result.json`, each in one step.
@@ -212,8 +182,8 @@ class StudyReport:
         """
         directory = Path(directory)
         before = _files_of(directory / "result.json")
-        for name, (png, _) in self._pictures.items():
-            write_bytes(directory / f"{name}.png", png)
+        for picture in self._pictures.values():
+            write_bytes(directory / f"{picture.name}.png", picture.png)
         for stem, (_, frame) in self._tables.items():
             write_table(directory / f"{stem}.csv", frame)
         page = write_text(directory / "index.html", render_template("study.html", self._context()))
@@ -224,9 +194,8 @@ class StudyReport:
 
     def _expect_bound(self, key: str, label: str, measured: float, bound: float, relation: str, met: bool) -> None:
         if self.full:
-            self._add(
-                Finding(key, label, float(measured), float(bound), relation, verdict=MET if met else NOT_MET)
-            )  # NaN meets nothing
+            verdict = MET if met else NOT_MET  # NaN meets nothing
+            self._add(Finding(key, label, float(measured), float(bound), relation, verdict=verdict))
         else:
             self.value(key, measured, label=label)
 
@@ -255,9 +224,9 @@ class StudyReport:
                 "settings": self.settings,
                 "numbers": numbers,
                 "answers": [{"question": question, "answer": text} for question, text in self._answers],
-                "figures": {f"{name}.png": caption for name, (_, caption) in self._pictures.items()},
+                "figures": {f"{picture.name}.png": picture.caption for picture in self._pictures.values()},
                 "tables": {f"{stem}.csv": title for stem, (title, _) in self._tables.items()},
-                "versions": installed_versions(),
+                "versions": versions(),
             }
         )
         return result
@@ -269,12 +238,9 @@ class StudyReport:
             "question": self.question,
             "command": self.command,
             "counts": {verdict: verdicts.count(verdict) for verdict in (MET, NOT_MET, NOT_RUN)},
-            "findings": [_cells(finding) for finding in self.findings.values()],
+            "findings": [finding.cells() for finding in self.findings.values()],
             "answers": self._answers,
-            "pictures": [
-                {"name": name, "caption": caption, "uri": data_uri(png, "image/png")}
-                for name, (png, caption) in self._pictures.items()
-            ],
+            "pictures": list(self._pictures.values()),
             "tables_given": [
                 {
                     "title": title,
@@ -285,33 +251,8 @@ class StudyReport:
                 for stem, (title, frame) in self._tables.items()
             ],
             "settings": settings_table({"value": {**self.settings, "seed": self.seed}}),
-            "versions": settings_table({"value": installed_versions()}),
+            "versions": settings_table({"value": versions()}),
         }
-
-
-def installed_versions() -> dict[str, str | None]:
-    """The versions that a number depends on: python, numpy, tensorflow, keras, keras-zoo; None when not installed."""
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    try:
-        versions["keras-zoo"] = importlib.metadata.version("keras-zoo")
-    except importlib.metadata.PackageNotFoundError:
-        versions["keras-zoo"] = __version__  # a checkout that nobody installed
-    return versions
-
-
-def expected_text(expected: float | None, relation: str | None) -> str:
-    """An expectation for people: `0.92`, `≥ 0.98`."""
-    return _SIGNS.get(relation or "", "") + number_text(expected)
-
-
-def number_text(value: float | None) -> str:
-    """A number of a study for people, six significant digits."""
-    return format_value(value) if value is None or math.isnan(value) else f"{value:.6g}"
 
 
 def _files_of(file: Path) -> set[str]:
@@ -322,23 +263,3 @@ def _files_of(file: Path) -> set[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return set()
     return {name for name in pictures if name.endswith(".png")} | {name for name in tables if name.endswith(".csv")}
-
-
-def _cells(finding: Finding) -> dict[str, Any]:
-    return {
-        **dataclasses.asdict(finding),
-        "measured": number_text(finding.measured),
-        "expected": expected_text(finding.expected, finding.relation),
-        "tolerance": number_text(finding.tolerance),
-    }
-
-
-def _line(finding: Finding) -> str:
-    if finding.verdict == NOT_RUN:
-        return f"{finding.key}: not run: {finding.why}"
-    line = f"{finding.key}: measured {finding.measured:.6g}"
-    if finding.verdict is None:
-        return line
-    expected = expected_text(finding.expected, finding.relation)
-    within = "" if finding.tolerance is None else f" ± {finding.tolerance:.6g}"
-    return f"{line} expected {expected}{within} {finding.verdict}"

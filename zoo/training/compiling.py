@@ -36,7 +36,8 @@ def compile_model(model: keras.Model, recipe: Recipe, *, steps_per_epoch: int, s
         steps_per_execution: gradient steps one graph call makes.
 
     Raises:
-        UsageError: the loss cannot be told from the model's output and the recipe does not say it.
+        UsageError: the loss cannot be told from the model's output and the recipe does not say it; or a pattern of `trainable`
+            matches no layer with weights.
     """
     set_trainable(model, recipe.trainable)
     loss = make_loss(model, recipe.loss)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -15,14 +14,12 @@ from zoo.data.augment import augmented
 from zoo.data.pipeline import MemoryBatches, examples_of, scale
 from zoo.data.split import Split
 from zoo.errors import ZooError
+from zoo.features.extraction import OnProgress
 from zoo.training.class_weights import class_weights
 from zoo.training.recipe import Recipe
 from zoo.training.validation import StepValidations
 
 _LONGEST_CALL = 1.0  # seconds; between two graph calls a signal is heard and progress is shown
-
-
-OnProgress = Callable[[int, int], None]  # (steps done, steps of the epoch)
 
 
 class Epochs(Protocol):
@@ -72,7 +69,7 @@ class GraphEpochs:
         recipe: batch size, order, augmentation.
         one_by_one: whether every call is one gradient step, for callbacks that want batches.
         draws: how many augmentations of the examples the store holds, one behind the other; pass p takes draw p mod `draws`.
-        fitted: the model whose `fit` asks for the steps, where that is another one.
+        fitted: the model whose `fit` asks for the steps: `model`, or the whole of which it is a part.
     """
 
     def __init__(
@@ -81,15 +78,15 @@ class GraphEpochs:
         split: Split,
         recipe: Recipe,
         *,
-        one_by_one: bool = False,
-        draws: int = 1,
-        fitted: keras.Model | None = None,
+        one_by_one: bool,
+        draws: int,
+        fitted: keras.Model,
     ) -> None:
         assert split.store is not None
         assert split.rows is not None
         assert split.labels is not None
         self._model, self._recipe, self._one_by_one = model, recipe, one_by_one
-        self._fitted = fitted or model
+        self._fitted = fitted
         self.position: tuple[int, int] = 0, 0
         batches = MemoryBatches(split, recipe.batch_size, shuffle=recipe.shuffle, drop_remainder=recipe.drop_remainder)
         example = scale(tf.constant(split.store.array[split.rows[:1]]), split.scaling), tf.constant(split.labels[:1])

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from zoo.drawing import finish_axes
 from zoo.errors import UsageError
-from zoo.training.curves import finish_axes
 
 _STYLES = ("-", "--", ":", "-.")  # the next one for every ten lines, which is how many colours there are
 _FEW = 30  # so few points are marked

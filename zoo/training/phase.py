@@ -11,6 +11,7 @@ import zoo.startup  # noqa: F401  (before Keras)
 import keras
 
 from zoo.data.splits import DataSplits
+from zoo.features.extraction import OnProgress
 from zoo.training.program import Program
 from zoo.training.recipe import Recipe
 from zoo.training.records import EpochRecords
@@ -45,7 +46,7 @@ class PhaseRun:
         state: State | None = None,
     ) -> None:
         self._program, self._records = program, records
-        self.on_progress: list[Callable[[int, int], None]] = []
+        self.on_progress: list[OnProgress] = []
         self.validations: Validations | None = None
         if state is not None:
             records.restore(state.facts["records"], state.arrays["steps"])

@@ -17,9 +17,9 @@ from zoo.data.split import Split
 from zoo.data.splits import DataSplits
 from zoo.errors import ZooError
 from zoo.features.cutting import split_frozen
-from zoo.features.extraction import extract_features
+from zoo.features.extraction import OnProgress, extract_features
 from zoo.training.compiling import compile_model, make_accuracy, set_trainable
-from zoo.training.epochs import Epochs, GraphEpochs, OnProgress, StreamEpochs
+from zoo.training.epochs import Epochs, GraphEpochs, StreamEpochs
 from zoo.training.live import LiveValues, unscaled
 from zoo.training.recipe import Recipe
 from zoo.training.recorder import StepRecorder, recording
@@ -64,45 +64,19 @@ class Program:
     ) -> None:
         self.model, self.one_by_one, self._live = model, one_by_one, live
         set_trainable(model, recipe.trainable)
-        draws = recipe.augment_draws
-        self._computed, self.learner, self.data = model, model, data
-        parts = split_frozen(model) if _has_stock_steps(model) and _is_keras_own(model) else None
-        if parts is not None:
-            self._computed, self.learner = parts.whole, parts.learning
-            if keeps_features and (draws or not recipe.augment):
-                features = extract_features(
-                    parts.frozen,
-                    data,
-                    augment=recipe.augment,
-                    draws=draws or 1,
-                    seed=recipe.seed,
-                    on_progress=on_features,
-                )
-                if features is not None:
-                    self._computed, self.data, recipe = parts.learning, features, recipe.without_augmentation()
-        if draws and self.data is data:
-            raise ZooError(
-                "augment_draws keeps features of what is frozen, and there is nothing frozen or no room for them"
-            )
+        draws = recipe.augment_draws or 1
+        self._computed, self.learner, self.data, recipe = _cut(model, data, recipe, keeps_features, on_features)
         split, validation = self.data.train, self.data.validation
         self.in_graph = runs_in_graph(model, split)
         steps = split.num_batches(recipe.batch_size, drop_remainder=recipe.drop_remainder)
         by_call = self.in_graph or one_by_one or recipe.validate_every_steps is not None or _is_distributed(model)
-        with model.distribute_strategy.scope():  # where optimizer and metrics have their variables
-            compile_model(
-                model,
-                recipe if live is None else unscaled(recipe),
-                steps_per_epoch=steps,
-                steps_per_execution=1 if by_call else min(steps, _STEPS_PER_EXECUTION),
-            )
-        if self._computed is not model:
-            self._computed.compile(
-                optimizer=model.optimizer,
-                loss=model.loss,
-                metrics=[make_accuracy(model.loss)],
-                jit_compile=False,
-                steps_per_execution=model.steps_per_execution,
-            )
+        _compile(
+            model,
+            self._computed,
+            recipe if live is None else unscaled(recipe),
+            steps_per_epoch=steps,
+            steps_per_execution=1 if by_call else min(steps, _STEPS_PER_EXECUTION),
+        )
         examples = len(split) + (len(validation) if validation else 0)  # folds of one store may differ by a step
         self.recorder = StepRecorder(-(-examples // recipe.batch_size), model.distribute_strategy)
         self.validator: Validator | None = None
@@ -113,7 +87,7 @@ class Program:
         self._stack.enter_context(recording(self._computed, self.recorder))
         self._stack.enter_context(_fitted_through(model, self._computed))
         self.epochs: Epochs = (
-            GraphEpochs(self._computed, split, recipe, one_by_one=one_by_one, draws=draws or 1, fitted=model)
+            GraphEpochs(self._computed, split, recipe, one_by_one=one_by_one, draws=draws, fitted=model)
             if self.in_graph
             else StreamEpochs(self._computed, split, recipe)
         )
@@ -191,6 +165,48 @@ class Program:
             callbacks=list(callbacks),
             shuffle=False,  # the batches come shuffled
             verbose=0,
+        )
+
+
+def _cut(
+    model: keras.Model, data: DataSplits, recipe: Recipe, keeps_features: bool, on_features: OnProgress | None
+) -> tuple[keras.Model, keras.Model, DataSplits, Recipe]:
+    """What makes the gradient steps, the part of it that learns, what it is trained on, and the recipe for that.
+
+    Raises:
+        ZooError: `augment_draws` without features.
+    """
+    parts = split_frozen(model) if _has_stock_steps(model) and _is_keras_own(model) else None
+    features, draws = None, recipe.augment_draws
+    if parts is not None and keeps_features and (draws or not recipe.augment):
+        features = extract_features(
+            parts.frozen, data, augment=recipe.augment, draws=draws or 1, seed=recipe.seed, on_progress=on_features
+        )
+    if draws and features is None:
+        raise ZooError(
+            "augment_draws keeps features of what is frozen, and there is nothing frozen or no room for them; "
+            "leave augment_draws out, or freeze a part, e.g. trainable='head'"
+        )
+    if parts is None:
+        return model, model, data, recipe
+    if features is None:
+        return parts.whole, parts.learning, data, recipe
+    return parts.learning, parts.learning, features, recipe.without_augmentation()
+
+
+def _compile(
+    model: keras.Model, computed: keras.Model, recipe: Recipe, *, steps_per_epoch: int, steps_per_execution: int
+) -> None:
+    """Compiles a model, and what makes its steps with the same optimizer and loss."""
+    with model.distribute_strategy.scope():  # where optimizer and metrics have their variables
+        compile_model(model, recipe, steps_per_epoch=steps_per_epoch, steps_per_execution=steps_per_execution)
+    if computed is not model:
+        computed.compile(
+            optimizer=model.optimizer,
+            loss=model.loss,
+            metrics=[make_accuracy(model.loss)],
+            jit_compile=False,
+            steps_per_execution=steps_per_execution,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import zoo.startup  # noqa: F401  (before Keras)
@@ -14,13 +14,15 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from zoo.features.extraction import OnProgress
+
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
 _LINE_EVERY = 2.0  # seconds; a run of 500 short epochs is not 500 lines
 _PART_EVERY = 10.0  # seconds without a line before a long epoch tells how far it is
 
 
 @contextlib.contextmanager
-def computing_features(verbose: bool) -> Iterator[Callable[[int, int], None] | None]:
+def computing_features(verbose: bool) -> Iterator[OnProgress | None]:
     """A function that is told (batches done, batches) and shows it; `None` where nothing is to be shown."""
     if not verbose:
         yield None

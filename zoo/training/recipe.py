@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo.errors import UsageError, check_count, check_seed, unknown_name
+from zoo.plain import plain
 
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULES = ("cosine", "step")
@@ -82,7 +83,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            object.__setattr__(self, name, _plain(value))
+            object.__setattr__(self, name, plain(value))
         _check_name("optimizer", self.optimizer, OPTIMIZERS)
         _check_name("monitor", self.monitor, MONITORS)
         if self.schedule is not None:
@@ -129,15 +130,10 @@ class Recipe:
 
 def as_recipes(recipe: Recipe | Sequence[Recipe]) -> tuple[Recipe, ...]:
     """One recipe or a sequence of phases, as a tuple."""
-    recipes = (recipe,) if isinstance(recipe, Recipe) else tuple(recipe)
+    recipes = (recipe,) if isinstance(recipe, Recipe) else tuple(recipe) if isinstance(recipe, Sequence) else ()
     if not recipes or not all(isinstance(r, Recipe) for r in recipes):
-        raise UsageError(f"recipe must be a Recipe or a sequence of them. Received: {recipe!r}")
+        raise UsageError(f"recipe must be a Recipe or a sequence of them. Received: {recipe!r:.80}")
     return recipes
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy as the plain one, which JSON holds; anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def _checked_trainable(trainable: Any) -> str | tuple[str, ...] | None:
@@ -187,6 +183,7 @@ def _check_range(
     name: str, value: float, *, least: float = float("-inf"), above: float = float("-inf"), below: float = float("inf")
 ) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (least <= value < below and value > above):
+        kind = "number" if below < float("inf") else "finite number"
         wanted = f"above {above:g}" if above == 0 else f"at least {least:g}"
         wanted += f" and below {below:g}" if below < float("inf") else ""
-        raise UsageError(f"{name} must be a number {wanted}. Received: {name}={value!r:.80}")
+        raise UsageError(f"{name} must be a {kind} {wanted}. Received: {name}={value!r:.80}")

@@ -7,14 +7,14 @@ import json
 import math
 import os
 import warnings
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from zoo.errors import DataWarning, ZooError, changes, one_line
+from zoo.errors import DataWarning, ZooError, one_line
 from zoo.paths import checked_path
+from zoo.plain import changes
 from zoo.storage import read_json, sha256_of_file, write_bytes, write_json
 from zoo.tables import write_table
 from zoo.training.recipe import Recipe
@@ -58,14 +58,6 @@ class TrainingRun:
     def recipes(self) -> tuple[Recipe, ...]:
         """The phases."""
         return tuple(Recipe(**values) for values in self.config["recipes"])
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes."""
-    import platform
-
-    names = ("keras-zoo", "tensorflow", "keras", "numpy")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
 def config_changes(directory: Path, config: dict[str, Any]) -> list[str] | None:
@@ -113,7 +105,7 @@ _TABLES = {
     "validations": {"phase", "epoch", "step"},
 }
 _FACTS = {"metrics": dict, "best": dict | None, "stopped_early": bool, "phases": list, "seconds": int | float}
-
+_RESULT = {**_FACTS, "files": dict}
 
 _HASHED = (*(f"{name}.csv" for name in _TABLES), "model.keras", "best.weights.h5", "curves.png")
 _OTHERS = ("config.json", "result.json", "state.npz", ".lock", ".lock-holder.json")
@@ -127,8 +119,9 @@ def write_tables(directory: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 def write_finished(directory: Path, run: TrainingRun) -> None:
     """Completes a run folder: model, tables, curves, and result.json, whose presence says that the run is complete."""
+    from zoo.drawing import figure_png
     from zoo.models.saving import save_model
-    from zoo.training.curves import figure_png, plot_curves
+    from zoo.training.curves import plot_curves
 
     save_model(run.model, directory / "model.keras")
     write_tables(directory, {name: getattr(run, name) for name in _TABLES})
@@ -149,15 +142,17 @@ def _finite(value: Any) -> Any:
 def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
     """Loads a finished run folder, model included.
 
-    A table that was saved again, as by a spreadsheet, is read with a `DataWarning`; the model has to be the one that was trained.
+    The model has to be the one that was trained. A table that was saved again, as by a spreadsheet, is read as it stands, with
+    a `DataWarning` that names it.
 
     Raises:
+        UsageError: the path is no path.
         ZooError: the folder holds no finished run, or a damaged one.
     """
     directory = checked_path(directory)
     try:
         config = _read_config(directory / "config.json")
-        result = _read_parts(directory / "result.json", _FACTS)
+        result = _read_parts(directory / "result.json", _RESULT)
         metrics = {k: float("nan") if v is None else float(v) for k, v in result["metrics"].items()}
         tables: dict[str, Any] = {n: _read_table(directory / f"{n}.csv", columns) for n, columns in _TABLES.items()}
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -166,7 +161,7 @@ def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
         raise ZooError(f"{error.filename} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, OverflowError) as error:
         raise ZooError(f"{directory} holds a damaged run: {one_line(error)}; train it again") from None
-    _check_hashes(directory, result.get("files", {}))
+    _check_hashes(directory, result["files"])
     model = _load_model(directory / "model.keras")
     if "options" in config["model"]:
         model.zoo_build = config["model"]
@@ -174,10 +169,8 @@ def load_run(directory: str | os.PathLike[str]) -> TrainingRun:
     return TrainingRun(model=model, config=config, output_dir=directory, **tables, **facts)
 
 
-def _check_hashes(directory: Path, files: Any) -> None:
-    """Raises a ZooError when the model is not the one that was written, and warns of tables; runs of earlier versions have no hashes."""
-    if not isinstance(files, dict):
-        raise ZooError(f"{directory} holds a damaged run: result.json has no hashes of its files; train it again")
+def _check_hashes(directory: Path, files: dict[str, Any]) -> None:
+    """Raises a ZooError when the model is not the one that was written, and warns of tables."""
     for name in ("model.keras", *(f"{table}.csv" for table in _TABLES)):
         path = directory / name
         if name not in files or not path.exists() or sha256_of_file(path) == files[name]:
@@ -190,11 +183,8 @@ def _check_hashes(directory: Path, files: Any) -> None:
 def files_of_run(directory: Path) -> set[str]:
     """The files that a training has written, relative to its folder, if it ended there: no others may be replaced."""
     try:
-        result = _read_parts(directory / "result.json", _FACTS)
+        hashed = _read_parts(directory / "result.json", _RESULT)["files"]
     except (OSError, ValueError):
-        return set()
-    hashed = result.get("files", dict.fromkeys(_HASHED))  # runs of earlier versions have no hashes
-    if not isinstance(hashed, dict):
         return set()
     logs = (log.relative_to(directory).as_posix() for log in directory.glob("tensorboard/*/events.out.tfevents.*"))
     return {*(name for name in _HASHED if name in hashed), *_OTHERS, *logs}

@@ -29,9 +29,11 @@ class SplitRecorder(keras.callbacks.Callback):
         split: what to measure on, e.g. `data.train`.
         losses: other losses to measure in the same pass: name -> (labels, outputs) -> the mean of a batch.
 
-    Example:
+    Examples:
+        >>> data = zoo.load_dataset("digits")
+        >>> model = zoo.build("softmax", data.input_shape, data.num_classes)
         >>> recorder = SplitRecorder(data.train)
-        >>> zoo.train(model, data, recipe, callbacks=[recorder])
+        >>> run = zoo.train(model, data, zoo.Recipe(epochs=3), callbacks=[recorder])
         >>> recorder.table["accuracy"].iloc[-1]
     """
 

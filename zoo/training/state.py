@@ -168,7 +168,9 @@ def put_weights(state: State, model: keras.Model) -> None:
 
 def _assign(name: str, variables: list[keras.Variable], values: list[np.ndarray]) -> None:
     if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
-        raise ZooError(f"the saved state is that of another {name}")
+        raise ZooError(
+            f"the saved state is that of another {name}; delete the state file (state.npz of a run) to start again"
+        )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 

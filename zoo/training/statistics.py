@@ -9,7 +9,7 @@ import keras
 from zoo.data.split import Split
 
 
-def measure_statistics(model: keras.Model, split: Split, *, batch_size: int = 64, seed: int = 0) -> None:
+def measure_statistics(model: keras.Model, split: Split, *, batch_size: int = 64) -> None:
     """Sets the means and variances that batch normalisation uses in inference to those of a split, without dropout.
 
     Training measures them behind layers of dropout, which makes variances larger than they are in inference: the "variance
@@ -20,8 +20,8 @@ def measure_statistics(model: keras.Model, split: Split, *, batch_size: int = 64
     Args:
         model: any built model.
         split: what is measured on, as a rule the training images.
-        batch_size: images a batch; a last partial batch is left out where there is a whole one.
-        seed: decides which images meet in a batch.
+        batch_size: images a batch, which meet by chance, always the same; a last partial batch is left out where there is a
+            whole one.
     """
     layers = list(model._flatten_layers())
     normalizations = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -31,7 +31,7 @@ def measure_statistics(model: keras.Model, split: Split, *, batch_size: int = 64
         for layer in dropouts:
             layer.rate = 0.0
         whole = len(split) >= batch_size
-        for i, (images, _) in enumerate(split.batches(batch_size, shuffle=True, drop_remainder=whole, seed=seed)):
+        for i, (images, _) in enumerate(split.batches(batch_size, shuffle=True, drop_remainder=whole)):
             for layer in normalizations:
                 layer.momentum = i / (i + 1)  # so that the moving average is the mean of all batches so far
             model(images, training=True)

@@ -19,18 +19,20 @@ import tensorflow as tf
 from zoo.data.split import Scaling
 from zoo.data.splits import DataSplits, as_splits, content_sha256
 from zoo.data.streaming import naming_files
-from zoo.errors import UsageError, check_json
+from zoo.errors import UsageError
 from zoo.models.outputs import check_shapes
 from zoo.paths import checked_path
+from zoo.plain import check_json
 from zoo.training.compiling import count_weights, make_loss, set_trainable, trainable_names
 from zoo.training.phase import PhaseRun
 from zoo.training.program import Program
 from zoo.training.progress import ProgressBar, computing_features
 from zoo.training.recipe import Recipe, as_recipes
 from zoo.training.records import EpochRecords, RunFolder
-from zoo.training.run import TrainingRun, load_run, versions, write_finished
+from zoo.training.run import TrainingRun, load_run, write_finished
 from zoo.training.state import State, put_weights
 from zoo.training.unscaled import warn_if_unscaled
+from zoo.version import versions
 
 
 @naming_files()
@@ -45,6 +47,8 @@ def train(
 ) -> TrainingRun:
     """Trains a model in place. It is compiled as the recipe says; one that is compiled already is recompiled.
 
+    Of inputs that look unscaled a `DataWarning` tells, where the model does not begin with a layer that scales them.
+
     Args:
         model: any Keras model that maps inputs to class probabilities or logits.
         data: `DataSplits`, an (inputs, labels) pair of arrays, or a batched `tf.data.Dataset` (training only; it is batched
@@ -58,16 +62,18 @@ def train(
             slows small models.
         verbose: whether progress is shown on standard error.
 
-    Of inputs that look unscaled a `DataWarning` tells, where the model does not begin with a layer that scales them.
-
     Returns:
         The run: history, losses by step, validations, and the model. With `Recipe.patience` the best weights are restored.
 
     Raises:
-        UsageError: model and data do not fit, or `patience` without validation data.
-        UsageError: `output_dir` holds another run; the message names the differences.
+        UsageError: model, data and recipe do not fit, as `patience` without validation data; or `output_dir` holds another run,
+            and the message names the differences.
+        DataError: an image file cannot be read; the message names it.
+        LockedError: another process trains in `output_dir`.
+        SaveError: the disk does not take a file.
+        ZooError: `output_dir` holds a damaged state or a damaged finished run.
 
-    Example:
+    Examples:
         >>> run = train(model, data, Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, epochs=10))
         >>> run.metrics["val_accuracy"]
     """
@@ -194,15 +200,16 @@ def _loaded_into(model: keras.Model, directory: Path, recipes: Sequence[Recipe])
 
 def check_fit(model: keras.Model, data: DataSplits, recipes: Sequence[Recipe]) -> None:
     """Raises a UsageError when model, data and recipes do not belong together."""
-    if not isinstance(model, keras.Model):
-        raise UsageError(f"model must be a Keras model, as zoo.build makes one. Received: {model!r:.80}")
     check_shapes(model, data.input_shape)
     outputs = getattr(model, "output_shape", None)
     units = outputs[-1] if isinstance(outputs, tuple) else None
     if units is not None and units != data.num_classes and not (units == 1 and data.num_classes == 2):
-        raise UsageError(f"the model has {units} outputs, the data have {data.num_classes} classes")
+        raise UsageError(
+            f"the model has {units} outputs, the data have {data.num_classes} classes; "
+            f"build it with num_classes={data.num_classes}"
+        )
     scaling, pixels = data.train.scaling, data.train.dtype == np.uint8
-    if "weights_sha256" in getattr(model, "zoo_build", {}) and pixels and scaling != Scaling.to_range(0, 1):
+    if "weights_sha256" in getattr(model, "zoo_build", {}) and pixels and scaling != Scaling.to_range((0, 1)):
         raise UsageError(
             "the published weights of the model are for pixels in [0, 1]; load the data with input_range=(0, 1)"
         )

@@ -66,4 +66,5 @@ def _some_inputs(split: Split) -> np.ndarray:
     count = min(len(split), _EXAMPLES, max(1, _NUMBERS // math.prod(split.input_shape)))
     if split.store is not None and split.rows is not None:
         return split.store.array[split.rows[:: len(split) // count][:count]]
-    return next(iter(split.stored_batches(count)))[0].numpy()
+    first: np.ndarray = next(iter(split.stored_batches(count)))[0].numpy()
+    return first

@@ -125,7 +125,10 @@ class Validations(keras.callbacks.Callback):
             ZooError: it is another's.
         """
         if state.keys() != self.state().keys():  # a file must not set any other attribute
-            raise ZooError("the saved state is that of another way to validate")
+            raise ZooError(
+                "the saved state is that of another way to validate; "
+                "delete the state file (state.npz of a run) to start again"
+            )
         for name, value in state.items():
             setattr(self, name, value)
         self.best_weights = best_weights
@@ -165,7 +168,8 @@ class StepValidations(Validations):
 
     def __init__(self, validator: Validator, recipe: Recipe, phase: int, first_step: int, learner: keras.Model) -> None:
         super().__init__(validator, recipe, phase, first_step, learner)
-        self._epoch = 0
+        assert recipe.validate_every_steps is not None
+        self._every, self._epoch = recipe.validate_every_steps, 0
         self._newest: dict[str, float] = {}
 
     def state(self) -> dict[str, Any]:  # noqa: D102
@@ -176,12 +180,11 @@ class StepValidations(Validations):
 
     def steps_until_due(self) -> int:
         """How many gradient steps it is to the next validation."""
-        every = self._recipe.validate_every_steps or 1
-        return every - self._last_step() % every
+        return self._every - self._last_step() % self._every
 
     def after_steps(self) -> None:
         """Validates if the gradient step just made is one to validate after."""
-        if self._last_step() % (self._recipe.validate_every_steps or 1) == 0:
+        if self._last_step() % self._every == 0:
             self._newest = self._record(self._epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.errors import UsageError, WeightsError, unknown_name
+from zoo.errors import UsageError, WeightsError, one_line, unknown_name
 from zoo.storage import sha256_of_file
 from zoo.weights.readers import Tensors, read_tensors
 from zoo.weights.sources import SOURCES, Source
@@ -111,7 +111,7 @@ def _download(source: Source) -> Path:
             return path
     except Exception as error:  # Keras raises bare Exceptions for what a network can do
         raise WeightsError(
-            f"{source.file_name} cannot be downloaded from {source.url} ({' '.join(str(error).split())[:200]}); put it "
+            f"{source.file_name} cannot be downloaded from {source.url} ({one_line(error)}); put it "
             "into a folder and name that in ZOO_WEIGHTS_DIR, or give weights= the file's path"
         ) from None
 

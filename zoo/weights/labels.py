@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from zoo.errors import UsageError, unknown_name
+from zoo.errors import UsageError, check_count, unknown_name
+from zoo.plain import plain_list
 
 # Names and order: ImageNet's from its sorted WordNet ids with torchvision's names, each of which is unique; CIFAR's
 # from the data sets themselves. A line is a name, or an id, a tab and a name.
@@ -62,7 +62,7 @@ def decode_predictions(
     Raises:
         UsageError: the list has another number of classes than the model has outputs.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> decode_predictions(np.eye(10)[[3]], top=1)
         [[Prediction(class_id='3', name='cat', probability=1.0)]]
@@ -75,8 +75,7 @@ def decode_predictions(
         raise UsageError(
             f"probabilities must be finite numbers with the shape (images, classes). Received: {scores.shape}"
         )
-    if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
-        raise UsageError(f"top must be a whole number of at least 1. Received: top={top!r}")
+    check_count("top", top)
     names = _names(scores.shape[1], classes)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
     return [
@@ -85,17 +84,23 @@ def decode_predictions(
     ]
 
 
+def classes_of_size(count: int) -> tuple[ClassName, ...] | None:
+    """The classes of the list that has so many; `None` where none has."""
+    lists = (list_classes(file.stem) for file in _DIRECTORY.glob("*.txt"))
+    return next((classes for classes in lists if len(classes) == count), None)
+
+
 def _names(count: int, classes: str | Sequence[str] | None) -> Sequence[ClassName]:
     if classes is None:
-        fitting = [file.stem for file in _DIRECTORY.glob("*.txt") if len(list_classes(file.stem)) == count]
-        if not fitting:
+        found = classes_of_size(count)
+        if found is None:
             raise UsageError(f"no class list has {count} classes; give classes=, a name for each output")
-        classes = fitting[0]
-    names = (
-        list_classes(classes)
-        if isinstance(classes, str)
-        else [ClassName(str(i), str(n)) for i, n in enumerate(classes)]
-    )
+        return found
+    own = plain_list(classes)
+    if own is None and not isinstance(classes, str):
+        lists = ", ".join(sorted(file.stem for file in _DIRECTORY.glob("*.txt")))
+        raise UsageError(f"classes must be a list of names, or one of {lists}. Received: classes={classes!r:.80}")
+    names = list_classes(classes) if own is None else [ClassName(str(i), str(n)) for i, n in enumerate(own)]
     if len(names) != count:
-        raise UsageError(f"the model has {count} outputs, and classes= has {len(names)} names")
+        raise UsageError(f"the model has {count} outputs, and classes= has {len(names)} names; give one name an output")
     return names

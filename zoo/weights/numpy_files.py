@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.errors import one_line
 from zoo.weights.unpickle import Allowed, Described, MalformedError, is_shape, read_pickle, text
 
 _LONGEST_HEADER = 10_000
@@ -52,7 +53,7 @@ def _after_header(data: memoryview) -> int:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, _, dtype = read(head, max_header_size=_LONGEST_HEADER)
     except Exception as error:  # NumPy parses it as Python text, which can be damaged in many ways
-        raise MalformedError(f"its header is damaged ({' '.join(str(error).split())[:100]})") from None
+        raise MalformedError(f"its header is damaged ({one_line(error, 100)})") from None
     if dtype != np.dtype(object) or shape not in ((), (1,)):
         raise MalformedError(f"it holds an array of {dtype} with shape {shape}, not a dictionary of arrays")
     return head.tell()

@@ -46,8 +46,7 @@ def read_tensors(path: Path) -> Tensors:
         if strange := [name for name in tensors if not name.isprintable()]:
             raise MalformedError(f"it has a tensor with the name {strange[0]!r}")
     except MalformedError as error:
-        reason = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(error))
-        raise WeightsError(f"{path}: {reason[:500]}") from None
+        raise WeightsError(f"{path}: {error}") from None
     return Tensors(tensors, mapped)
 
 

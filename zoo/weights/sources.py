@@ -28,7 +28,6 @@ class Source:
         url: where it is downloaded from; its last part is the file's name.
         sha256: of the file; the first eight digits where its publisher states no more, `None` where nobody states it.
         size: bytes, where `sha256` is `None`.
-        format: "npy" (a dictionary of Caffe's layers) or "torch".
         image_size: height and width of the images that it was made for.
         classes: name of the class list of its outputs, see `zoo.weights.labels`.
         normalization: what the publisher does to the pixels.
@@ -46,7 +45,6 @@ class Source:
     top1: float
     top5: float | None = None
     licence: str = "BSD-3-Clause"
-    format: str = "torch"
     size: int | None = None
     shortcut: str | None = None
 
@@ -89,7 +87,6 @@ SOURCES: dict[str, dict[str, Source]] = {
             top1=57.1,
             top5=80.2,
             licence="unrestricted use (BVLC)",
-            format="npy",
             size=243_861_814,
         ),
     },

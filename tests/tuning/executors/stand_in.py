@@ -30,6 +30,24 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     return value
 
 
+def ignore(_: TrialProgress) -> None:
+    pass
+
+
+def make_executor(
+    kind: type,
+    *,
+    setting: Any,
+    workers: int = 1,
+    address: str | None = None,
+    on_progress: Callable[[TrialProgress], None] = ignore,
+    **attributes: Any,
+) -> Any:
+    """An executor that runs stand-ins and often looks at its workers; `attributes` are those of its class."""
+    kind = type(kind.__name__, (kind,), {"runner": NAME, "check_every": 0.1, **attributes})
+    return kind(setting, workers=workers, address=address, on_progress=on_progress)
+
+
 class StandIn:
     """Runs actions: a name of a method, or a list of it and its arguments."""
 

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
-from stand_in import NAME, StandIn, task_of, wait_for
+from stand_in import StandIn, make_executor, task_of, wait_for
 
 from tuning.executors import ray_cluster
 from tuning.task import TrialProgress, model_path, state_path
@@ -27,29 +28,10 @@ class StandInSetting(dict):
 
 
 SETTING = StandInSetting(function=lambda number: number * 10, array=np.arange(100_000.0))
+make = functools.partial(make_executor, ray_cluster.RayExecutor, setting=SETTING)
 
 
-class Rays(ray_cluster.RayExecutor):
-    runner = NAME
-    check_every = 0.1
-
-
-def ignore(_: TrialProgress) -> None:
-    pass
-
-
-def make(
-    *,
-    setting: Any = SETTING,
-    workers: int = 1,
-    on_progress: Callable[[TrialProgress], None] = ignore,
-    **attributes: Any,
-) -> Rays:
-    kind = type("Rays", (Rays,), attributes)
-    return kind(setting, workers=workers, address=None, on_progress=on_progress)
-
-
-def run(executor: Rays, *tasks: Any) -> dict[int, Any]:
+def run(executor: ray_cluster.RayExecutor, *tasks: Any) -> dict[int, Any]:
     """Outcomes by number; no more tasks than workers."""
     for task in tasks:
         executor.submit([task])
@@ -181,6 +163,7 @@ class TestInARunningRay:
             with pytest.raises(ZooError, match=r"^workers cannot start: RuntimeError: no such device$"):
                 executor.next_outcomes()
 
+    @pytest.mark.usefixtures("interruptible")
     def test_an_interrupt_passes_through_and_leaves_no_actor(self, tmp_path: Path):
         pids: list[int] = []
 
@@ -210,7 +193,7 @@ def test_an_address_without_a_cluster_is_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ray, "init", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("nobody\n is there")))
     ended = []
     monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
-    executor = Rays(SETTING, workers=1, address="10.0.0.1:6379", on_progress=ignore)
+    executor = make(address="10.0.0.1:6379")
     with pytest.raises(ZooError, match=r"^Ray cannot be reached at 10.0.0.1:6379: nobody is there$"), executor:
         pass
     assert ended

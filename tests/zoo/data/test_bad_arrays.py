@@ -176,7 +176,9 @@ def test_inputs_of_another_shape_than_the_model_takes_are_refused(shape):
     ):
         with pytest.raises(UsageError) as refusal:
             use()
-        assert str(refusal.value) == f"the model takes inputs of shape (4, 4, 1), the data have {shape}"
+        assert str(refusal.value) == (
+            f"the model takes inputs of shape (4, 4, 1), the data have {shape}; build the model with input_shape={shape}"
+        )
 
 
 # datasets of tf.data

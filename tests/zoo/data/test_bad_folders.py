@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,20 @@ def test_a_class_without_images_is_told_of(pictures):
     ) as caught:
         assert zoo.load_dataset(pictures).class_names == ("cat", "dog")
     assert caught[0].filename == __file__
+
+
+def test_images_in_a_folder_within_a_class_are_told_of(pictures):
+    before = zoo.load_dataset(pictures)
+    for name in ("old/a.png", "old/older/b.JPG", ".hidden/c.png"):
+        save_image(pictures / "dog" / name)
+    (pictures / "dog" / "old" / "notes.txt").write_text("x")
+    first = re.escape(str(pictures / "dog" / "old" / "a.png"))
+    with pytest.warns(
+        DataWarning, match=f"^{first} and 1 more: left out, in a folder within a class's folder; move"
+    ) as caught:
+        after = zoo.load_dataset(pictures)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert after.train.files == before.train.files
 
 
 @pytest.mark.parametrize("parts", [(), ("train", "test")])
@@ -138,7 +153,8 @@ def test_a_folder_with_the_name_of_an_image_is_passed_over(pictures):
     before = zoo.load_dataset(pictures)
     (pictures / "cat" / "x.jpg").mkdir()
     save_image(pictures / "cat" / "x.jpg" / "inner.png", seed=99)
-    after = zoo.load_dataset(pictures)
+    with pytest.warns(DataWarning, match=r"inner\.png: left out, in a folder within a class's folder"):
+        after = zoo.load_dataset(pictures)
     assert (after.train.files, after.test.files) == (before.train.files, before.test.files)
 
 

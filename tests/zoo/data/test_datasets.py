@@ -223,6 +223,12 @@ def test_the_config_names_every_option_and_reproduces_the_data():
     assert content(again.validation) == content(data.validation)
 
 
+def test_options_may_be_numbers_of_numpy():
+    data = load("digits", seed=np.int64(1), limit=np.int32(300), validation=np.float64(0.2))
+    assert data.config == load("digits", seed=1, limit=300, validation=0.2).config
+    assert json.loads(json.dumps(data.config)) == data.config
+
+
 # what is refused
 
 
@@ -238,6 +244,8 @@ def test_the_config_names_every_option_and_reproduces_the_data():
         ({"validation": 1.5}, "validation"),
         ({"validation": 2000}, "validation"),
         ({"validation": "tset"}, "validation"),
+        ({"validation": [0.1]}, "validation"),
+        ({"validation": np.array([0.1, 0.2])}, "validation"),
         ({"seed": -1}, "seed"),
     ],
 )
@@ -252,8 +260,9 @@ def test_options_out_of_range_are_refused_by_name(option, word):
     [("mnsit", "mnist"), ("digit", "digits"), ("cifar-10", "cifar10"), ("blob", "blobs"), ("CIFAR10", "cifar10")],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, nearest):
-    with pytest.raises(zoo.UsageError, match=f"unknown data set '{name}'; did you mean .*'{nearest}'"):
+    with pytest.raises(zoo.UsageError, match=f"unknown data set '{name}'; did you mean .*'{nearest}'") as refusal:
         zoo.load_dataset(name)
+    assert str(refusal.value).endswith("; and there is no folder of that name here")
 
 
 @pytest.mark.parametrize("path", ["./no/such/folder", "/no/such/folder", "..missing", "no\\such"])

@@ -3,12 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
+from data_examples import save_classes
 from PIL import Image
 
 import zoo
 from zoo.data.duplicates import find_duplicates
-from zoo.data.splits import DataSplits, as_splits
+from zoo.data.split import Split
+from zoo.data.splits import DataSplits, as_splits, inputs_sha256
 
 
 def test_no_copies_in_random_images():
@@ -64,6 +67,27 @@ def test_files_are_compared_by_their_bytes(tmp_path):
     copy.write_bytes(Path(train.files[0]).read_bytes())
     train.files = [*train.files[:-1], str(copy)]
     assert find_duplicates(data).groups == ((("train", 0), ("train", len(train) - 1)),)
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    data = zoo.load_dataset(save_classes(tmp_path / "pictures", {"cat": 5, "dog": 5}), in_memory=False)
+    gone = Path(data.train.files[0])
+    gone.unlink()
+    message = f"{gone}: cannot be read (No such file or directory); put it back or load the data again"
+    for look in (find_duplicates, lambda data: inputs_sha256(data.train)):
+        with pytest.raises(zoo.DataError) as refusal:
+            look(data)
+        assert str(refusal.value) == message
+
+
+def test_a_split_and_a_pair_are_searched_as_training_data():
+    images = np.zeros((3, 4, 4, 1), np.uint8)
+    images[1] = 1
+    for data in ((images, [0, 1, 1]), Split.from_arrays(images, [0, 1, 1])):
+        found = find_duplicates(data)
+        assert found.groups == found.contradictions == ((("train", 0), ("train", 2)),)
+    with pytest.raises(zoo.UsageError, match="expected a Split"):
+        find_duplicates("digits")
 
 
 def test_a_stream_is_passed_over():

@@ -148,5 +148,7 @@ def test_what_holds_no_images_that_can_be_shown_is_refused(make, message):
 
 @pytest.mark.parametrize("per_class", [0, -1, 11, 1.5, True, "2"])
 def test_per_class_out_of_range_is_refused(per_class):
-    with pytest.raises(zoo.UsageError, match=r"per_class must be 1 to 10\. Received: per_class="):
+    with pytest.raises(
+        zoo.UsageError, match=r"per_class must be a whole number of at least 1 and below 11\. Received: per_class="
+    ):
         zoo.plot_examples(coloured([0, 1], 2), per_class=per_class)

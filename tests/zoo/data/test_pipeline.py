@@ -123,7 +123,7 @@ def test_the_order_does_not_depend_on_tensorflows_global_seed():
 @settings(deadline=None, max_examples=30)
 @given(low=st.floats(-300, 300), width=st.floats(0.1, 300))
 def test_pixels_are_scaled_onto_the_range(low, width):
-    scaled = scale(tf.range(256) % 256, Scaling.to_range(low, low + width)).numpy()
+    scaled = scale(tf.range(256) % 256, Scaling.to_range((low, low + width))).numpy()
     tolerance = 1e-6 * (abs(low) + width)
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled[[0, -1]], [low, low + width], atol=tolerance)

@@ -253,7 +253,7 @@ def test_a_dataset_without_batches_of_pairs_is_refused():
 @settings(deadline=None, max_examples=50)
 @given(low=st.floats(-1000, 1000), width=st.floats(0.01, 1000))
 def test_scaling_maps_0_to_255_onto_the_range(low, width):
-    scaling = Scaling.to_range(low, low + width)
+    scaling = Scaling.to_range((low, low + width))
     values = np.arange(256) * scaling.scale + scaling.offset
     np.testing.assert_allclose([values[0], values[-1]], [low, low + width], atol=1e-9)
     np.testing.assert_allclose(np.diff(values), width / 255, atol=1e-9)
@@ -262,4 +262,4 @@ def test_scaling_maps_0_to_255_onto_the_range(low, width):
 @pytest.mark.parametrize("limits", [(1, 1), (1, 0), (0, float("nan"))])
 def test_a_range_that_is_none_is_refused(limits):
     with pytest.raises(zoo.UsageError, match="input_range"):
-        Scaling.to_range(*limits)
+        Scaling.to_range(limits)

@@ -9,6 +9,7 @@ import pytest
 from data_examples import one_pass
 
 import zoo
+from zoo.data import tfds_source
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -137,11 +138,33 @@ def test_a_stream_gives_the_same_order_in_every_pass(load):
     np.testing.assert_array_equal(one_pass(batches)[0], one_pass(batches)[0])
 
 
-@pytest.mark.parametrize("validation", [1.0, 1.5, -0.1, 32, 100, -1, "tset", True])
+@pytest.mark.parametrize("validation", [1.0, 1.5, -0.1, 32, 100, -1, "tset", True, float("nan"), [1]], ids=str)
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_an_impossible_validation_is_refused(load, validation, in_memory):
     with pytest.raises(zoo.UsageError, match="validation"):
         load(validation=validation, in_memory=in_memory)
+
+
+def test_a_fraction_may_be_a_number_of_numpy(load):
+    assert len(load(in_memory=False, validation=np.float32(0.25)).validation) == 8
+
+
+def test_a_fraction_of_a_stream_that_is_no_example_is_refused(load):
+    with pytest.raises(zoo.UsageError, match=r"5 examples are too few to hold out validation=0\.01"):
+        load(in_memory=False, limit=5, validation=0.01)
+
+
+def test_a_limit_that_loses_a_class_says_so(load):
+    with pytest.warns(zoo.DataWarning, match="limit=1 leaves no training examples of") as caught:
+        load(limit=1, validation=None)
+    assert caught[0].filename == __file__
+
+
+def test_an_order_that_cannot_be_restored_is_told(load, monkeypatch):
+    monkeypatch.setitem(tfds_source._SOURCE_ORDER, NAME, (7,))
+    with pytest.warns(zoo.DataWarning, match="file order cannot be restored") as caught:
+        load(validation=None)
+    assert caught[0].filename == __file__
 
 
 def test_limit_and_classes(load):

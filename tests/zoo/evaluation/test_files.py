@@ -34,6 +34,11 @@ def test_what_cannot_be_scored_is_named(tmp_path):
         score_files(model, [tmp_path / "broken.png"], data.test)
     with pytest.raises(UsageError, match="one or more"):
         score_files(model, [], data.test)
+    with pytest.raises(UsageError, match=r"a list of one or more images. Received: 'a\.png'"):
+        score_files(model, "a.png", data.test)
+    for batch_size in (0, 2.5):
+        with pytest.raises(UsageError, match=f"batch_size={batch_size}"):
+            score_files(model, ["a.png"], data.test, batch_size=batch_size)
     with pytest.raises(UsageError, match="uint8"):
         score_files(model, ["a.png"], points.test)
     with pytest.raises(UsageError, match=r"the model takes inputs of shape \(8, 8, 3\)"):

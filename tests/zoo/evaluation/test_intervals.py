@@ -49,11 +49,11 @@ def test_failures_mirror_successes(proportion):
 
 
 @quick
-@given(proportions, st.floats(0.5, 3))
-def test_a_smaller_z_gives_a_narrower_interval(proportion, z):
+@given(proportions, st.floats(0.4, 0.98))
+def test_less_confidence_gives_a_narrower_interval(proportion, confidence):
     successes, count = proportion
-    low, high = wilson_interval(successes, count, z)
-    wide_low, wide_high = wilson_interval(successes, count, z + 0.5)
+    low, high = wilson_interval(successes, count, confidence=confidence)
+    wide_low, wide_high = wilson_interval(successes, count, confidence=confidence + 0.015)
     assert wide_low <= low < high <= wide_high
     assert wide_high - wide_low > high - low
 
@@ -87,3 +87,12 @@ def test_few_values_say_nothing_of_a_median_and_infinite_ones_count():
     for values in ([], [math.nan] * 9, [[1, 2]]):
         with pytest.raises(UsageError, match="without NaN"):
             median_interval(values)
+
+
+def test_of_nothing_no_share_is_known_and_a_confidence_lies_between_0_and_1():
+    assert all(map(math.isnan, wilson_interval(0, 0)))
+    for confidence in (0, 1, 2, math.nan):
+        with pytest.raises(UsageError, match=f"between 0 and 1. Received: confidence={confidence}"):
+            wilson_interval(1, 2, confidence=confidence)
+        with pytest.raises(UsageError, match=f"between 0 and 1. Received: confidence={confidence}"):
+            median_interval([1, 2], confidence=confidence)

@@ -18,7 +18,8 @@ def evaluation(correct, labels=None):
     labels = np.arange(len(correct)) % 2 if labels is None else np.asarray(labels)
     predicted = np.where(correct, labels, 1 - labels)
     split = Split.from_arrays(np.zeros((len(correct), 2), np.float32), labels, class_names=("no", "yes"))
-    return summarize(np.eye(2)[predicted] * 0.8 + 0.1, labels, split)
+    probabilities = np.eye(2)[predicted] * 0.8 + 0.1
+    return summarize(probabilities, labels, split, np.log(probabilities))
 
 
 def flags(*blocks):

@@ -148,18 +148,6 @@ def test_other_arrays_and_ranges_are_refused():
 # What it does to accuracy
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return zoo.load_dataset("digits", limit=600)
-
-
-@pytest.fixture(scope="module")
-def trained(digits):
-    model = zoo.build("cnn", digits.input_shape, 10, filters=(8,), num_stages=1, dropout=0.2, batch_normalization=True)
-    zoo.train(model, digits, zoo.Recipe(optimizer="adam", learning_rate=0.01, epochs=4), verbose=False)
-    return model
-
-
 def test_the_table_counts_what_the_model_has_right(trained, digits):
     grades = {"noise": [0.3], "rotation": [40, -20]}
     found = measure_robustness(trained, digits.test, grades, seed=3, verbose=False)

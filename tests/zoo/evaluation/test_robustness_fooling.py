@@ -108,6 +108,12 @@ def test_what_has_no_gradient_is_refused():
         gradient_sign_step(linear(), INPUTS.astype(np.uint8), ANSWERS, 0.1)
 
 
+@pytest.mark.parametrize("epsilon", [float("nan"), float("inf"), "a", None])
+def test_a_step_is_a_finite_number(epsilon):
+    with pytest.raises(UsageError, match="epsilon must be finite numbers"):
+        gradient_sign_step(linear(), INPUTS, ANSWERS, epsilon)
+
+
 # The search
 
 
@@ -146,18 +152,6 @@ def test_brightness_is_searched_in_both_directions():
     assert list(found.table["after"]) == ["0", "1", "0", "1"]
     np.testing.assert_allclose(found.table["below"].iloc[[0, 3]], 0.3)
     assert found.median == pytest.approx(0.0625, abs=1e-4)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return zoo.load_dataset("digits", limit=600)
-
-
-@pytest.fixture(scope="module")
-def trained(digits):
-    model = zoo.build("cnn", digits.input_shape, 10, filters=(8,), num_stages=1, dropout=0.2, batch_normalization=True)
-    zoo.train(model, digits, zoo.Recipe(optimizer="adam", learning_rate=0.01, epochs=4), verbose=False)
-    return model
 
 
 @pytest.mark.parametrize("by", ["gradient_sign", *CORRUPTIONS])

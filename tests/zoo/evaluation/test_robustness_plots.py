@@ -9,8 +9,9 @@ import pytest
 import zoo
 from zoo.errors import UsageError
 from zoo.evaluation.fooling import fool
+from zoo.evaluation.fooling_plot import plot_fooling
 from zoo.evaluation.robustness import measure_robustness
-from zoo.evaluation.robustness_plots import plot_fooling, plot_robustness
+from zoo.evaluation.robustness_plot import plot_robustness
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_a_panel_each_corruption_a_line_and_a_band_each_model(model, few, tmp_pa
 
 
 def test_a_row_each_image_and_way(foolings, tmp_path):
-    figure = plot_fooling(foolings, [0, 3])
+    figure = plot_fooling(foolings, np.array([0, 3]))
     assert len(figure.axes) == 2 * 2 * 4
     first = foolings[0].table.iloc[0]
     titles = [axes.get_title() for axes in figure.axes[:3]]
@@ -82,6 +83,7 @@ def test_what_cannot_be_shown_is_refused(model, few, foolings):
         ([], None, "nothing to show"),
         (foolings, [12], "places of 0 to 11"),
         (foolings, [], "one or more"),
+        (foolings, [0.5], r"places of 0 to 11, one or more. Received: images=\[0.5\]"),
         ([foolings[0], others], None, "same images"),
         (points, None, "only images"),
     ):

@@ -124,7 +124,9 @@ def test_the_loss_is_not_clipped(name, activation):
 
 def test_the_loss_is_infinite_where_only_probabilities_are_known():
     split = zoo.Split.from_arrays(np.zeros((2, 1), np.float32), [0, 1])
-    score = summarize(np.array([[0.0, 1.0], [0.25, 0.75]]), np.array([0, 1]), split)
+    probabilities = np.array([[0.0, 1.0], [0.25, 0.75]])
+    with np.errstate(divide="ignore"):
+        score = summarize(probabilities, np.array([0, 1]), split, np.log(probabilities))
     assert np.isinf(score.loss)
     assert score.predictions["loss"].iloc[1] == pytest.approx(-np.log(0.75))
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import zoo.startup
+
 import numpy as np
 import pytest
 
 import zoo
 from zoo.exporting import checking
 from zoo.exporting.formats import installed_formats
+
+# isort: split
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,3 +43,8 @@ def colours(tmp_path_factory):
         recipes=[{"epochs": 12}],
     )
     return folder, model, data
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return zoo.load_dataset("blobs")

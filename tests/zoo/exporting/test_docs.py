@@ -15,7 +15,7 @@ import zoo
 from zoo.exporting.formats import FORMATS, is_runnable
 
 DOCS = (Path(__file__).parents[3] / "docs" / "exporting.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+WITH_ZOO, *EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 RUNTIMES = {"saved_model": "import tensorflow", "onnx": "onnxruntime", "litert": "ai_edge_litert"}
 FOREIGN = {"zoo", "tuning", "keras", "tf_keras"}
 WITHOUT = """
@@ -36,6 +36,17 @@ def test_there_is_an_example_for_each_runtime():
     assert all(max(map(len, example.splitlines())) < 120 for example in EXAMPLES)
     assert all(len([line for line in example.splitlines() if line.strip()]) < 10 for example in EXAMPLES)
     assert all(f"`{name}`" in DOCS for name in FORMATS)
+
+
+@pytest.mark.skipif(not is_runnable("onnx"), reason="the extra onnx is not installed")
+def test_the_example_with_zoo_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = zoo.load_dataset("digits")
+    model = zoo.build("softmax", data.input_shape, data.num_classes)
+    zoo.train(model, data, zoo.Recipe(epochs=1), output_dir="runs/digits-cnn", verbose=False)
+    names = {}
+    exec(WITH_ZOO, names)
+    np.testing.assert_allclose(names["probabilities"].sum(axis=1), np.ones(8), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", RUNTIMES)

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import zoo.startup
@@ -21,6 +20,7 @@ import zoo.startup
 import keras
 import numpy as np
 import pytest
+from damaged_exports import EXAMPLES, LIES, assert_refused, sign_again
 from PIL import Image
 
 import zoo
@@ -37,16 +37,6 @@ ROOT = Path(__file__).parents[3]
 def export(colours, tmp_path):
     """A copy that may be damaged."""
     return Path(shutil.copytree(colours[0], tmp_path / "export"))
-
-
-def assert_refused(folder: Path, words: str, monkeypatch) -> None:
-    """Neither loaded nor run by anybody."""
-    monkeypatch.setattr(loading, "load_runtime", lambda *a: pytest.fail("something was loaded"))
-    monkeypatch.setattr("zoo.exporting.verifying.load_runtime", lambda *a: pytest.fail("something was run"))
-    with pytest.raises((ExportError, UsageError), match=words):
-        zoo.load_exported(folder)
-    with pytest.raises((ExportError, UsageError), match=words):
-        list(verify(folder))
 
 
 def test_a_flipped_bit_in_any_file_is_caught(export, monkeypatch):
@@ -79,32 +69,6 @@ def test_missing_and_additional_files_are_caught(export, monkeypatch):
     assert_refused(export, "holds no export", monkeypatch)
 
 
-LIES = {
-    "a path upwards": lambda c: c["files"].update({"../../etc/passwd": "0" * 64}),
-    "an absolute path": lambda c: c["files"].update({"/etc/passwd": "0" * 64}),
-    "a drive": lambda c: c["files"].update({"C:\\x": "0" * 64}),
-    "no hash": lambda c: c["files"].update({"model.keras": 5}),
-    "a file for a format": lambda c: c.update(files={"examples.npz": "0" * 64}),
-    "no files": lambda c: c.update(files=[]),
-    "huge inputs": lambda c: c["input"].update(shape=[10**6, 10**6, 3]),
-    "a size without bound": lambda c: c["input"].update(shape=[10**4000]),
-    "a negative size": lambda c: c["input"].update(shape=[-1, 5]),
-    "a size that is a word": lambda c: c["input"].update(shape="88"),
-    "no shape": lambda c: c["input"].pop("shape"),
-    "objects as inputs": lambda c: c["input"].update(dtype="object"),
-    "an unknown format": lambda c: c["checks"].update(pickle=c["checks"]["keras"]),
-    "no formats": lambda c: c.update(checks={}),
-    "infinite sizes": lambda c: c["checks"]["keras"].update(size_bytes=1e300),
-    "a number that is a word": lambda c: c["checks"]["keras"].update(latency_ms="1"),
-    "a tolerance that is a word": lambda c: c["checks"]["keras"].update(tolerance="x"),
-    "control characters": lambda c: c.update(class_names=["a", "b\x1b[31m", "c"]),
-    "the same class twice": lambda c: c.update(class_names=["a", "a", "c"]),
-    "another version": lambda c: c.update(format_version=3),
-    "something more": lambda c: c.update(command="rm -rf /"),
-    "something less": lambda c: c.pop("data"),
-}
-
-
 @pytest.mark.parametrize("lie", LIES)
 def test_a_certificate_that_lies_is_refused(export, lie, monkeypatch):
     file = export / "certificate.json"
@@ -121,35 +85,6 @@ def test_a_certificate_that_lies_is_refused(export, lie, monkeypatch):
 def test_a_certificate_that_is_none_is_refused(export, content, monkeypatch):
     (export / "certificate.json").write_bytes(content)
     assert_refused(export, "cannot be trusted", monkeypatch)
-
-
-def sign_again(folder: Path, name: str) -> None:
-    """What somebody does who changes a file and its hash."""
-    own, digest = read_certificate(folder), hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    (folder / "certificate.json").write_text(dataclasses.replace(own, files=own.files | {name: digest}).text())
-
-
-def write_header(file: Path, header: bytes) -> None:
-    """An archive whose first array says what it likes of itself."""
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("inputs.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-
-
-HEADER = b"{'descr': '|u1', 'fortran_order': False, 'shape': (%d,), }\n"
-EXAMPLES = {
-    "not a zip": lambda file, held: file.write_bytes(b"PK\x03\x04 and no more"),
-    "objects": lambda file, held: np.savez(file, **(held | {"edges": np.array([print], object)})),
-    "a bomb": lambda file, held: np.savez_compressed(
-        file, **(held | {"inputs": np.zeros((10**5, 10, 12, 3), np.uint8)})
-    ),
-    "other shapes": lambda file, held: np.savez(file, **(held | {"probabilities": held["probabilities"][:, :2]})),
-    "no probabilities": lambda file, held: np.savez(file, **(held | {"probabilities": held["probabilities"] + 1j})),
-    "no examples": lambda file, held: np.savez(
-        file, **(held | {"inputs": held["inputs"][:0], "probabilities": held["probabilities"][:0]})
-    ),
-    "petabytes": lambda file, held: write_header(file, HEADER % 10**15),
-    "a header without end": lambda file, held: write_header(file, b"{'shape': ((((1\n"),
-}
 
 
 @pytest.mark.parametrize("content", EXAMPLES)
@@ -253,6 +188,7 @@ def test_wrong_inputs_are_refused(colours, tmp_path):
         ("photo.jpg", "must be a list of files"),
         ((image for image in pixels), "must be a list of files"),
         (None, "must be a list of files"),
+        (np.array(3.0), "must be a list of files"),
         ({"photo.jpg": 1}, "must be a list of files"),
         ([tmp_path / "a.png", pixels[0]], "must be a list of files"),
         (pixels[0], r"shape \(N, 10, 12, 3\)\. Received: \(10, 12, 3\); for one input give inputs\[np\.newaxis\]"),

@@ -13,11 +13,12 @@ import pytest
 
 import zoo
 from zoo.features.cutting import find_cut, split_frozen
-from zoo.training.compiling import set_trainable, trainable_names
+from zoo.training.compiling import set_trainable
 
 
 def cut_of(model: keras.Model, trainable: str | tuple[str, ...]) -> str | None:
-    cut = find_cut(model, trainable_names(model, trainable))
+    set_trainable(model, trainable)
+    cut = find_cut(model)
     return None if cut is None else cut._keras_history.operation.name
 
 
@@ -160,7 +161,7 @@ def test_a_model_of_which_nothing_or_all_learns_has_no_cut():
 
 def test_other_models_have_no_cut():
     two = keras.Model([a := keras.Input((2,)), b := keras.Input((2,))], keras.layers.Dense(2, name="p")(a + b))
-    assert find_cut(two, {"p"}) is None
+    assert find_cut(two) is None
 
     class Own(keras.Model):
         def call(self, x):
@@ -168,4 +169,5 @@ def test_other_models_have_no_cut():
 
     assert find_cut(Own()) is None
     sequential = keras.Sequential([keras.Input((6, 6, 3)), frozen("a"), keras.layers.Dense(2, name="p")])
-    assert find_cut(sequential, {"p"})._keras_history.operation.name == "a"
+    assert cut_of(sequential, "p") == "a"
+    assert find_cut(keras.Sequential([keras.layers.Dense(2)])) is None  # not built

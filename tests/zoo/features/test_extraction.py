@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 import zoo
+from zoo.data.split import Split
+from zoo.data.splits import inputs_sha256
 from zoo.features.extraction import extract_features
 
 Call = Callable[..., keras.KerasTensor]
@@ -118,6 +120,13 @@ def test_a_file_that_changed_in_its_middle_is_another(tmp_path):
             pixels = np.array(Image.open(file))
             pixels[28:36] = 0
             Image.fromarray(pixels).save(file)
+
+
+def test_other_labels_of_the_same_inputs_need_no_other_features():
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), "uint8")
+    first, other = (Split.from_arrays(images, labels) for labels in ([0, 1] * 3, [1, 0] * 3))
+    assert inputs_sha256(first) == inputs_sha256(other)
+    assert inputs_sha256(first) != inputs_sha256(Split.from_arrays(images ^ 1, [0, 1] * 3))
 
 
 def test_maps_of_open_size_are_not_kept(data, folder):

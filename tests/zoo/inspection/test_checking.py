@@ -211,8 +211,10 @@ def test_refuses_in_one_sentence():
         check_gradients(model, images(2, (4,)), [0, 1], layers=("dense2_activatio",))
     with pytest.raises(UsageError, match=r"takes batches of inputs of shape \(4,\).*Received: \(2, 5\)"):
         check_gradients(model, images(2, (5,)), [0, 1])
-    with pytest.raises(UsageError, match=r"Received: count=0"):
-        check_gradients(model, images(2, (4,)), [0, 1], count=0)
+    for options in ({"count": 0}, {"count": 1.5}, {"tolerance": 0}, {"tolerance": -1}, {"tolerance": float("nan")}):
+        ((name, value),) = options.items()
+        with pytest.raises(UsageError, match=f"Received: .*{name}={value}"):
+            check_gradients(model, images(2, (4,)), [0, 1], **options)
     with pytest.raises(UsageError, match="give loss="):
         check_gradients(KINDS["subclassed"](), images(2), [0, 1])
     with pytest.raises(UsageError, match="Received: an unbuilt model"):

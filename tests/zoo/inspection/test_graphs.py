@@ -41,6 +41,8 @@ def test_only_live_paths_are_coloured():
         assert sum(line.get_color() == "C0" and len(line.get_xdata()) == 2 for line in axes.lines) == ways
         assert sum(line.get_marker() == "X" for line in axes.lines) == dead
     assert plot_live_paths(cases).axes[0].get_title() == "one way\nlive paths: 1"
+    once = {"one way": (layer for layer in cases["one way"])}  # is read but once
+    assert plot_live_paths(once).axes[0].get_title() == "one way\nlive paths: 1"
 
 
 def test_matrices_have_their_numbers_and_names():
@@ -65,12 +67,15 @@ def test_refuses_what_cannot_be_drawn():
     for function, arguments, message in (
         (plot_network, ([["a"], ["b"]], [np.ones((1, 2))]), "connections between each two"),
         (plot_network, ([["a"], ["b"]], []), "connections between each two"),
+        (plot_network, ([], []), r"one unit or more. Received: layers of \[\]"),
+        (plot_network, ([["a"], []], [np.ones((1, 0))]), "one unit or more"),
         (plot_live_paths, ({},), "nothing to draw"),
         (plot_live_paths, ({"a": [[]]},), "layers of units"),
         (live_paths, ([],), "layers of units"),
         (plot_matrices, ({},), "a matrix or more"),
         (plot_matrices, ({"a": [1.0]},), "'a' is no matrix"),
         (plot_matrices, ({"a": [[np.nan]]},), "'a' is no matrix"),
+        (plot_matrices, ({"a": [["x"]]},), "'a' is no matrix"),
     ):
         with pytest.raises(UsageError, match=message):
             function(*arguments)

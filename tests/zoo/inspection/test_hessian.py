@@ -90,8 +90,14 @@ def test_a_small_network_has_the_eigenvalue_of_its_full_hessian():
 
 
 def test_refuses_and_draws():
-    with pytest.raises(UsageError, match="Received: 0 and"):
-        curvature(cnn(), images(2), [0, 1], iterations=0)
+    for options in ({"iterations": 0}, {"iterations": 2.5}, {"tolerance": 0}, {"tolerance": float("nan")}):
+        ((name, value),) = options.items()
+        with pytest.raises(UsageError, match=f"Received: {name}={value}"):
+            curvature(cnn(), images(2), [0, 1], **options)
+    frozen = cnn()
+    frozen.trainable = False
+    with pytest.raises(UsageError, match=r"set trainable=True on a layer. Received: a frozen model"):
+        curvature(frozen, images(2), [0, 1])
     found = curvature(cnn(), images(2), [0, 1], iterations=5)
     axes = plot_curvature(found).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("products with the Hessian", "eigenvalue")

@@ -86,7 +86,7 @@ def test_a_grid_of_64_is_8_by_8():
     np.testing.assert_allclose(each[4:7, 3:5], (stack[9] - stack[9].min()) / np.ptp(stack[9]))
     assert image_grid(np.ones((5, 2, 2, 3)), columns=5).shape == (2, 14, 3)
     assert np.isnan(image_grid(np.ones((5, 2, 2)))[-1, -1])  # an empty place
-    with pytest.raises(UsageError, match="Received: scale='log'"):
+    with pytest.raises(UsageError, match="unknown scale 'log'"):
         image_grid(stack, scale="log")
     with pytest.raises(UsageError, match="Received: shape"):
         image_grid(np.ones((3, 3)))

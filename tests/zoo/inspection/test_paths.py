@@ -85,5 +85,10 @@ def test_two_weights_are_their_own_coordinates_and_a_line_is_a_path():
 def test_refuses():
     with pytest.raises(UsageError, match="finite weights"):
         optimizer_path(np.zeros((1, 5)))
+    for resolution in (0, 1, 2.5):
+        with pytest.raises(UsageError, match=f"at least 2. Received: resolution={resolution}"):
+            optimizer_path(np.eye(5), resolution=resolution)
+    with np.errstate(all="ignore"), pytest.raises(UsageError, match="2 points, none of them finite"):
+        plot_optimizer_path(separator_path(np.zeros((2, 3))))
     with pytest.raises(UsageError, match="Received: a path of 5 weights"):
         optimizer_path(np.random.default_rng(0).normal(size=(3, 5)), model=cnn(), inputs=images(2), labels=[0, 1])

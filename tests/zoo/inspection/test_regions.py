@@ -91,9 +91,11 @@ def test_boundaries_are_where_two_classes_tie():
 
 def test_what_is_not_finite_or_no_class_is_refused():
     model = zoo.build("softmax", (2,), 3)
-    for points, resolution in ((np.full((2, 2), np.nan), 9), (np.eye(2), 0)):
-        with pytest.raises(UsageError, match="finite points and a resolution of 1 or more"):
-            decision_regions(model, points, resolution=resolution)
+    with pytest.raises(UsageError, match="finite points"):
+        decision_regions(model, np.full((2, 2), np.nan), resolution=9)
+    for resolution in (0, 2.5):
+        with pytest.raises(UsageError, match=f"resolution={resolution}"):
+            decision_regions(model, np.eye(2), resolution=resolution)
     with pytest.raises(UsageError, match=r"three examples. Received: shape \(\)"):
         decision_plane(model, 5.0)
     regions = decision_regions(model, np.eye(2), resolution=9)

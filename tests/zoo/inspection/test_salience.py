@@ -78,6 +78,10 @@ def test_draws(channels):
     assert heat.axes[-1].get_ylabel() == "share of its largest"
     with pytest.raises(UsageError, match="one map an image"):
         plot_grad_cam(shown, shown[:2, ..., 0])
+    with pytest.raises(UsageError, match=r"Received: 3 images, .*, 1 titles"):
+        plot_saliency(shown, shown, titles=["a"])
+    with pytest.raises(UsageError, match=r"one or more. Received: 0 images"):
+        plot_grad_cam(shown[:0], shown[:0, ..., 0])
 
 
 def test_a_separable_convolution_is_one_too():
@@ -98,5 +102,5 @@ def test_refuses_what_has_no_single_score_or_gradient():
     layers = [keras.layers.Embedding(7, 2), keras.layers.Flatten(), keras.layers.Dense(3)]
     with pytest.raises(UsageError, match=r"one input of floats. Received: .* int32"):
         saliency(keras.Sequential([keras.Input((4,), dtype="int32"), *layers]), np.ones((2, 4), int))
-    with pytest.raises(UsageError, match="has no gradient in its input"):
+    with pytest.raises(UsageError, match="no gradient in its input; a layer between them rounds or looks up"):
         saliency(keras.Sequential([keras.Input((4,)), *layers]), np.ones((2, 4)))

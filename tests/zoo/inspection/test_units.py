@@ -83,6 +83,9 @@ def test_beside_a_shortcut_only_the_branch_is_dead():
 def test_needs_a_relu():
     with pytest.raises(UsageError, match="no layer that ends in a ReLU"):
         dead_units(zoo.build("mlp", (4,), 3, activation="tanh"), images(2, (4,)))
+    for batch_size in (0, -1, 2.5):
+        with pytest.raises(UsageError, match=f"batch_size={batch_size}"):
+            dead_units(chain(), images(2, (4,)), batch_size=batch_size)
 
 
 def test_draws():

@@ -52,6 +52,7 @@ def two_outputs() -> keras.Model:
         # neither: three independent sigmoids, a softmax of one, another activation, several outputs, no graph
         (lambda: ending_in(layers.Activation("sigmoid")), "unknown"),
         (lambda: ending_in(layers.Dense(1, activation="softmax")), "unknown"),
+        (lambda: ending_in(layers.Softmax(), units=1), "unknown"),
         (lambda: ending_in(layers.Activation("tanh")), "unknown"),
         (lambda: ending_in(layers.Dropout(0.5)), "unknown"),
         (two_outputs, "unknown"),

@@ -27,7 +27,7 @@ OPTIONS = [
 ]
 LOAD_ELSEWHERE = """
 import sys
-import zoo.models.fusing
+import zoo.models.response_normalization
 import keras, numpy as np
 model = keras.saving.load_model(sys.argv[1], safe_mode=True)
 np.save(sys.argv[3], model(np.load(sys.argv[2])))
@@ -134,7 +134,7 @@ def small_model() -> keras.Model:
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
 
 
-def test_a_model_with_the_layer_is_saved_and_loaded_where_only_fusing_was_imported(tmp_path):
+def test_a_model_with_the_layer_is_saved_and_loaded_where_only_the_layer_was_imported(tmp_path):
     model, x = small_model(), images(2, 5, 6, 2)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)

@@ -1,48 +1,26 @@
+"""Plots in a browser: the readout, the keys, the trials."""
+
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import jinja2
 import numpy as np
-import pandas as pd
 import pytest
-from markupsafe import Markup
+from browser_pages import assert_quiet, write_page
 from matplotlib.figure import Figure
 from plot_examples import make_tuned
 from report_examples import make_repeated_search, make_run
 from windows import DESKTOP, PHONE
 
 from tuning import plots as tuning_plots
-from zoo.evaluation.comparison_plots import plot_comparison
-from zoo.reporting import rendering
-from zoo.reporting.formatting import Table, frame_table
-from zoo.reporting.plots import Plot, plot_markup
-from zoo.training.curves import curve_figures, finish_axes
+from zoo.drawing import finish_axes
+from zoo.evaluation.comparison_plot import plot_comparison
+from zoo.reporting.formatting import frame_table
+from zoo.reporting.plots import Plot
+from zoo.training.curves import curve_figures
 
-PAGE = """{% extends "base.html" %}
-{% import "tables.html" as tables %}
-{% block head %}<style>{% include "plots.css" %}</style>{% endblock %}
-{% block main %}
-<section><h2>Plots</h2>{{ plots }}</section>
-<section><h2>Trials</h2>{{ tables.data(table, -1, "Trials", trial_column) }}</section>
-{% endblock %}
-{% block scripts %}
-<script>{% include "plots.js" %}</script>
-<script>{% include "tables.js" %}</script>
-{% endblock %}"""
 EVIL = "</script><script>alert(1)</script>"
-NO_TABLE = Table(["name"], [["a"]], [False])
-
-
-def write_page(path: Path, plots: list[Plot], table: Table = NO_TABLE, trial_column: int = -1) -> Path:
-    templates = Path(rendering.__file__).parent / "templates"
-    loader = jinja2.ChoiceLoader([jinja2.DictLoader({"page.html": PAGE}), jinja2.FileSystemLoader(templates)])
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    markup = Markup("\n").join(plot_markup(plot) for plot in plots)
-    context = {"title": "Plots", "plots": markup, "table": table, "trial_column": trial_column}
-    path.write_text(environment.get_template("page.html").render(context), encoding="utf-8")
-    return path
 
 
 def two_lines() -> Plot:
@@ -63,10 +41,6 @@ def search():
 def search_page(search, tmp_path_factory):
     plots = [Plot(n, n, tuning_plots.PLOTS[n](search)) for n in ("parallel_coordinates", "learning_curves")]
     return write_page(tmp_path_factory.mktemp("page") / "p.html", plots, frame_table(search.table.iloc[:, :8]), 0)
-
-
-def assert_quiet(found) -> None:
-    assert (found.errors, found.requests) == ([], [])
 
 
 def on_screen(page, plot: str, x: float, y: float) -> tuple[float, float]:
@@ -233,49 +207,6 @@ def test_the_pointer_tells_a_trial_and_a_row_marks_its_line(opened, search_page)
     assert page.locator("polyline.plot-selected").count() == 0
     assert page.locator("tr[data-trial][tabindex='0']").count() == 1
     assert_quiet(found)
-
-
-# Tables
-
-
-def column(page, k: int) -> list[str]:
-    return page.locator("[data-sortable] tbody").evaluate(
-        "(body, k) => [...body.rows].map((row) => row.cells[k].textContent)", k
-    )
-
-
-def test_columns_sort_and_come_back(opened, tmp_path):
-    table = Table(
-        ["name", "score", ""],
-        [["beta", "9", "x"], ["Alpha", "–", "x"], ["gamma", "1e-05", "x"], ["–", "10", "x"], ["delta 10", "-inf", "x"]],
-        [False, True, False],
-    )
-    found = opened(write_page(tmp_path / "p.html", [], table))
-    name, score = found.page.get_by_role("button", name="name"), found.page.get_by_role("button", name="score")
-    score.click()
-    assert column(found.page, 1) == ["-inf", "1e-05", "9", "10", "–"]
-    assert found.page.get_by_role("columnheader", name="score").get_attribute("aria-sort") == "ascending"
-    score.press("Enter")
-    assert column(found.page, 1) == ["10", "9", "1e-05", "-inf", "–"]
-    score.press("Space")
-    assert column(found.page, 1) == ["9", "–", "1e-05", "10", "-inf"]
-    assert found.page.locator("[aria-sort]").count() == 0
-    name.click()
-    assert column(found.page, 0) == ["Alpha", "beta", "delta 10", "gamma", "–"]
-    score.click()
-    assert found.page.locator("[aria-sort]").count() == 1
-    assert found.page.locator("thead button").count() == 2  # a header without a name has none
-    assert_quiet(found)
-
-
-def test_two_thousand_rows_are_sorted_by_number_and_keep_their_order_when_some_are_marked(opened, tmp_path):
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"trial": np.arange(1, 2001), "score": rng.random(2000), "name": rng.integers(0, 199, 2000)})
-    found = opened(write_page(tmp_path / "p.html", [], frame_table(frame.astype({"name": str})), 0))
-    for name in ("score", "name"):
-        found.page.get_by_role("button", name=name).click()
-    found.page.evaluate("document.dispatchEvent(new CustomEvent('zoo:trials', { detail: new Set([5]) }))")
-    assert column(found.page, 2) == sorted(frame["name"].astype(str), key=int)
 
 
 # For everybody

@@ -7,8 +7,9 @@ import matplotlib as mpl
 import numpy as np
 from report_examples import make_run, make_search
 
+from zoo.drawing import figure_png, figure_svg
 from zoo.reporting.figures import plot_search
-from zoo.training.curves import curve_figures, figure_png, figure_svg, plot_curves
+from zoo.training.curves import curve_figures, plot_curves
 
 
 def legend_of(axes):

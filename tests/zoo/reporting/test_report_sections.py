@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 import tracemalloc
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from report_examples import make_evaluation, make_run
+from report_examples import make_evaluation
 
 import zoo
 from zoo.errors import DataError
@@ -20,7 +19,6 @@ from zoo.reporting.page import write_report
 from zoo.reporting.sections import classes
 from zoo.reporting.sections.calibration import calibration_section
 from zoo.reporting.sections.certificate import certificate_section
-from zoo.reporting.sections.curves import gap_notes
 from zoo.reporting.sections.dataset import dataset_section
 from zoo.reporting.sections.inside import inside_section
 from zoo.reporting.sections.model import model_section
@@ -28,6 +26,7 @@ from zoo.reporting.sections.search import search_section
 from zoo.reporting.sections.summary import summary_section
 
 sys.path.append(str(Path(__file__).parents[2] / "tuning"))
+
 
 from search_records import record, written
 
@@ -38,47 +37,6 @@ def trained():
     model = zoo.build("cnn", data.input_shape, data.num_classes, filters=(4,), num_stages=1, units=8)
     run = zoo.train(model, data, zoo.Recipe(epochs=2))
     return run, data, zoo.evaluate(model, data.test)
-
-
-# Summary and curves
-
-
-def test_guessing_the_most_frequent_class_is_said():
-    evaluation = dataclasses.replace(
-        make_evaluation(), confusion_matrix=np.array([[50, 10, 0], [0, 20, 0], [0, 0, 20]])
-    )
-    note = summary_section(None, evaluation, None).content["tiles"][0].note
-    assert "most frequent class gives 60.0" in note
-
-
-def run_with(train: list[float], validation: list[float], losses: list[float]):
-    run = make_run(num_epochs=len(train))
-    history = run.history.assign(accuracy=train, val_accuracy=validation)
-    checks = run.validations.assign(val_data_loss=losses, val_loss=losses)
-    return dataclasses.replace(run, history=history, validations=checks)
-
-
-def test_a_wide_gap_and_a_rising_loss_are_called_out():
-    gap, loss = gap_notes(run_with([0.5, 0.9, 0.99], [0.5, 0.8, 0.79], [1.0, 0.5, 0.8]))
-    assert "20.0 points below training accuracy" in gap["text"]
-    assert gap["warning"]
-    assert "lowest (0.5) after step 59" in loss["text"]
-    assert loss["warning"]
-
-
-def test_a_narrow_gap_and_a_falling_loss_are_not():
-    gap, loss = gap_notes(run_with([0.5, 0.9, 0.92], [0.5, 0.88, 0.93], [1.0, 0.5, 0.4]))
-    assert "1.0 points above" in gap["text"]
-    assert not gap["warning"]
-    assert not loss["warning"]
-
-
-@pytest.mark.parametrize("losses", [[1.0, math.nan], [math.nan, math.nan], [1.0, math.inf]])  # the worst: all
-def test_a_run_that_diverged_is_no_crash(losses):
-    notes = gap_notes(run_with([0.5, 0.5], [math.nan, math.nan], losses))
-    assert all("nan" not in str(note["text"]) for note in notes)
-    assert [note["text"] for note in notes] == ["The last validation loss is not finite: training diverged."]
-    assert notes[0]["warning"]
 
 
 # Data

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from report_examples import make_evaluation, make_run
 
+import zoo
 from zoo.errors import UsageError
 from zoo.evaluation.comparison import compare
+from zoo.evaluation.robustness import measure_robustness
 from zoo.reporting.sections.runs import compare_seeds, differing_settings, runs_section
 from zoo.reporting.side_by_side import write_comparison_report
 
@@ -122,6 +124,19 @@ def test_models_on_other_examples_are_not_tested_against_each_other(tmp_path):
     page = write_comparison_report(tmp_path / "r.html", {"a": run_of(), "b": run_of()}, evaluations).read_text()
     assert '<section id="paired"' not in page
     assert "These runs have the same settings." in page
+
+
+def test_what_is_too_many_to_compare_is_said(tmp_path):
+    runs = {f"run {i}": run_of(seed=i) for i in range(13)}
+    few = measure_robustness(
+        zoo.build("logistic", (2,), 2), (np.eye(2, dtype=np.float32), [0, 1]), "noise", verbose=False
+    )
+    evaluations = {name: scored(0.6) for name in runs}
+    robustness = dict.fromkeys([*runs][:7], few)
+    page = write_comparison_report(tmp_path / "r.html", runs, evaluations, robustness=robustness).read_text()
+    assert re.findall(r'<section id="(\w+)"', page) == ["runs"]
+    assert "At most 12 models are compared example by example and class by class, not 13." in page
+    assert "The robustness of at most 6 models is shown, not of 7." in page
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from zoo.errors import UsageError
-from zoo.reporting.study import StudyReport, installed_versions
+from zoo.reporting.study import StudyReport
+from zoo.version import __version__, versions
 
 
 def make_study() -> StudyReport:
@@ -105,7 +106,7 @@ def test_result_json_holds_numbers_settings_seed_and_versions(tmp_path):
     assert result["settings"] == {"epochs": 5, "rates": [0.1, 0.5], "folder": "runs/x", "bad": None}
     assert result["answers"] == [{"question": "Why?", "answer": "Because."}]
     assert (result["seed"], result["command"]) == (0, "study.py vanishing --seed 0")
-    assert list(result["versions"]) == ["python", "numpy", "tensorflow", "keras", "keras-zoo"]
+    assert list(result["versions"]) == ["python", "keras-zoo", "tensorflow", "keras", "numpy"]
 
 
 def test_pictures_and_tables_are_written_and_the_page_holds_them(tmp_path):
@@ -167,9 +168,24 @@ def test_taken_keys_bad_tolerances_and_bad_file_names_are_refused():
 
 
 def test_versions_name_what_is_installed():
-    versions = installed_versions()
-    assert versions["numpy"] == np.__version__
-    assert versions["keras-zoo"]
+    result = make_study()._result()
+    assert result["versions"] == versions()
+    assert versions()["numpy"] == np.__version__
+    assert versions()["keras-zoo"] == __version__
+
+
+def test_each_table_has_a_file_of_its_own(tmp_path):
+    study = make_study()
+    for k, title in enumerate(("Loss 2", "Loss", "Loss", "loss")):
+        study.table(title, pd.DataFrame({"a": [k]}))
+    study.write(tmp_path)
+    assert result_of(tmp_path)["tables"] == {
+        "loss-2.csv": "Loss 2",
+        "loss.csv": "Loss",
+        "loss-3.csv": "Loss",
+        "loss-4.csv": "loss",
+    }
+    assert (tmp_path / "loss-2.csv").read_text().split() == ["a", "0"]
 
 
 def test_what_only_an_earlier_result_names_is_deleted_and_other_files_stay(tmp_path):

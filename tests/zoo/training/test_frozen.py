@@ -10,31 +10,25 @@ import zoo.startup
 import keras
 import numpy as np
 import pytest
+from small_pictures import make_shallow, tinted_pictures
 
 import zoo
 from zoo.errors import UsageError
 from zoo.features import cache
-from zoo.models import catalog
 from zoo.training import trainer
 from zoo.training.program import Program
 
 
 @pytest.fixture(scope="module", autouse=True)
 def shallow():
-    """ResNet-8 under the name of ResNet-20: the same blocks, one a stage, so that a graph is made in a third of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        module, function, _, what = catalog.MODELS["resnet20"]
-        patch.setitem(catalog.MODELS, "resnet20", (module, function, {"depth": 8}, what))
-        patch.setattr("zoo.models.resnet._CIFAR_DEPTHS", (8,))
+        make_shallow(patch)
         yield
 
 
 @pytest.fixture(scope="module")
 def data() -> zoo.DataSplits:
-    random = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    images = random.integers(0, 90, (60, 8, 8, 3)) + 80 * (np.arange(3) == labels[:, None])[:, None, None]
-    return zoo.DataSplits.from_arrays((images.astype(np.uint8), labels), validation=0.2)
+    return tinted_pictures()
 
 
 def build(**options) -> keras.Model:

@@ -136,7 +136,7 @@ def test_one_recipe_is_one_phase():
     assert as_recipes([one, two]) == (one, two)
 
 
-@pytest.mark.parametrize("wrong", [[], [zoo.Recipe(), {"epochs": 1}]])
+@pytest.mark.parametrize("wrong", [[], [zoo.Recipe(), {"epochs": 1}], None, 5, "sgd"], ids=str)
 def test_phases_are_recipes(wrong):
     with pytest.raises(UsageError, match="recipe must be"):
         as_recipes(wrong)

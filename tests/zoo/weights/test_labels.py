@@ -131,6 +131,12 @@ def test_fewer_than_one_class_is_refused(top):
         decode_predictions(np.eye(10), top=top)
 
 
+@pytest.mark.parametrize("classes", [5, {"a"}, np.array(3)], ids=str)
+def test_classes_that_are_no_list_are_refused(classes):
+    with pytest.raises(zoo.UsageError, match="classes must be a list of names, or one of cifar10, cifar100, imagenet"):
+        decode_predictions(np.eye(5), classes=classes)
+
+
 @pytest.mark.parametrize("shape", [(), (10,), (1, 10, 1), (1, 2, 3, 10)], ids=str)
 def test_other_shapes_are_refused(shape):
     with pytest.raises(zoo.UsageError) as refusal:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from zoo.evaluation.calibration import measure_calibration
 from zoo.evaluation.calibration_plot import plot_calibration
 from zoo.reporting.formatting import format_percent
-from zoo.reporting.inputs import EvaluationLike
+from zoo.reporting.inputs import EvaluationLike, accuracy_interval
 from zoo.reporting.plots import Plot
 from zoo.reporting.section import Section
-from zoo.reporting.sections.summary import accuracy_interval
 
 _FAIR = 0.02  # confidence minus accuracy up to which nobody need act
 

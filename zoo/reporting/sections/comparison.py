@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoo.evaluation.comparison_plots import plot_comparison
+from zoo.evaluation.comparison_plot import plot_comparison
 from zoo.evaluation.statements import number, p_value
 from zoo.reporting.formatting import MISSING, Table
 from zoo.reporting.plots import Plot

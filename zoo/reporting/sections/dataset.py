@@ -65,16 +65,10 @@ def _imbalance(train: Split) -> str:
 
 
 def _statements(found: Duplicates, splits: dict[str, Split]) -> list[str]:
-    passed_over = [
-        name for name in splits if name not in found.searched and not (name == "validation" and found.searched)
-    ]
-    told = []
-    if found.searched:
-        searched = ", ".join(found.searched)
-        copies = sum(len(group) - 1 for group in found.groups)
-        told.append(f"{format_count(copies) if copies else 'No'} exact copies were found ({searched}).")
-    if passed_over and not found.searched:
-        told.append("The data are streamed, so nothing was compared.")
+    if not found.searched:
+        return ["The data are streamed, so nothing was compared."]
+    copies = sum(len(group) - 1 for group in found.groups)
+    told = [f"{format_count(copies) if copies else 'No'} exact copies were found ({', '.join(found.searched)})."]
     for groups, what in (
         (found.leaks, "stand in more than one split: accuracy there is partly memory"),
         (found.contradictions, "have more than one label: at least one is wrong"),

@@ -88,7 +88,8 @@ def _shown_classes(scores: np.ndarray, true: np.ndarray) -> np.ndarray | None:
 
 
 def _tenthousandths(scores: np.ndarray) -> list[int]:
-    return np.rint(np.clip(scores, 0, 1) * 10_000).astype(int).ravel().tolist()
+    whole: list[int] = np.rint(np.clip(scores, 0, 1) * 10_000).astype(int).ravel().tolist()
+    return whole
 
 
 def _rounded(values: pd.Series) -> list[float | str | None]:

@@ -44,11 +44,16 @@ def inside_section(model: Any, test: Split, evaluation: EvaluationLike) -> Secti
 def _pictures(model: Any, inputs: np.ndarray, titles: list[str]) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
     from zoo.inspection import maps, salience, weight_pictures  # load TensorFlow
 
+    try:
+        first = maps.convolution_named(model, None).name
+    except UsageError:  # it has none
+        first = None
+
     def kernels() -> Figure:
         return maps.plot_filters(maps.filters(model)[:_UNITS])
 
     def first_maps() -> Figure:
-        given = maps.activations(model, inputs[:1], maps.convolution_named(model, None).name)
+        given = maps.activations(model, inputs[:1], first)
         return maps.plot_activations(given[0][..., :_UNITS], title=f"of an image that is {titles[0]}")
 
     def heat() -> Figure:
@@ -60,19 +65,10 @@ def _pictures(model: Any, inputs: np.ndarray, titles: list[str]) -> Iterator[tup
     def gradients() -> Figure:
         return salience.plot_saliency(inputs, salience.saliency(model, inputs), titles=titles)
 
-    if _has_convolution(model):
+    if first is not None:
         yield "filters", "Kernels of the first convolution", kernels
         yield "feature-maps", "What the first convolution gives for one image", first_maps
         yield "grad-cam", "Where the score comes from (Grad-CAM), for the worst mistakes", heat
     else:  # behind a convolution the inputs of a dense layer are no pixels, even where their number is that of the pixels
         yield "weight-images", "Incoming weights of the first dense layer, as images", units
     yield "saliency", "Which pixels the score depends on (gradient), for the worst mistakes", gradients
-
-
-def _has_convolution(model: Any) -> bool:
-    from zoo.inspection.maps import convolution_named
-
-    try:
-        return convolution_named(model, None) is not None
-    except UsageError:
-        return False

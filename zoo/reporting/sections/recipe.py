@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zoo.reporting.formatting import settings_table
-from zoo.reporting.inputs import RunLike
+from zoo.reporting.inputs import RunLike, run_part
 from zoo.reporting.section import Section
-from zoo.reporting.sections.summary import run_part
 
 
 def recipe_section(run: RunLike) -> Section | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoo.evaluation.robustness_plots import plot_robustness
+from zoo.evaluation.robustness_plot import plot_robustness
 from zoo.reporting.formatting import frame_table
 from zoo.reporting.plots import Plot
 from zoo.reporting.section import Section

@@ -12,37 +12,32 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from zoo.drawing import COLOURS, finish_axes
 from zoo.errors import UsageError
 from zoo.evaluation.comparison import Comparison, compare
 from zoo.evaluation.statements import number
 from zoo.reporting.formatting import MISSING, Table, flatten, format_count, format_value
-from zoo.reporting.inputs import EvaluationLike, RunLike
+from zoo.reporting.inputs import EvaluationLike, RunLike, accuracy_interval, num_parameters
 from zoo.reporting.plots import Plot
 from zoo.reporting.section import Section
 from zoo.reporting.sections.comparison import p_cell, verdict_of
-from zoo.reporting.sections.summary import accuracy_interval, num_parameters
-from zoo.training.curves import finish_axes
 
 if TYPE_CHECKING:
     from zoo.evaluation.paired_models import ModelComparison
 
-_COLOURS = (
-    "#3f83f8",
-    "#e8710a",
-    "#0e9f6e",
-    "#9061f9",
-    "#c81e1e",
-    "#6b7280",
-    "#b45309",
-    "#0891b2",
-    "#be185d",
-    "#4d7c0f",
-)
 _NAMES = ("data.name", "model.name")  # said first where they differ
 
 
-def runs_section(runs: Mapping[str, RunLike], evaluations: Mapping[str, EvaluationLike]) -> Section:
-    """A row a run: the settings that differ, accuracy with its interval, loss, size and cost; and the curves of all."""
+def runs_section(
+    runs: Mapping[str, RunLike], evaluations: Mapping[str, EvaluationLike], notes: Sequence[str] = ()
+) -> Section:
+    """A row a run: the settings that differ, accuracy with its interval, loss, size and cost; and the curves of all.
+
+    Args:
+        runs: name -> run.
+        evaluations: name -> results of some of them.
+        notes: sentences on what the page leaves out.
+    """
     differing = differing_settings(runs)
     header = ["run", *differing, "test accuracy", "95 % interval", "test loss", "validation accuracy"]
     header += ["parameters", "epochs", "training seconds"]
@@ -50,7 +45,7 @@ def runs_section(runs: Mapping[str, RunLike], evaluations: Mapping[str, Evaluati
     numeric = [False] * (1 + len(differing)) + [True] * (len(header) - 1 - len(differing))
     scores = [evaluations[name].accuracy if name in evaluations else -math.inf for name in runs]
     best = int(np.argmax(scores)) if max(scores) > -math.inf else -1
-    content = {"table": Table(header, rows, numeric), "best_row": best, "is_same": not differing}
+    content = {"table": Table(header, rows, numeric), "best_row": best, "is_same": not differing, "notes": notes}
     return Section("runs", "Runs", content, _curves(runs))
 
 
@@ -183,7 +178,7 @@ def _curves(runs: Mapping[str, RunLike]) -> tuple[Plot, ...]:
 def _curve_figure(runs: Mapping[str, RunLike], column: str, label: str) -> Figure:
     """Runs that differ in their seeds alone have one colour; more than ten without such groups have no legend."""
     groups = _groups(runs) or dict(zip(runs, runs, strict=True))
-    colour_of = {group: _COLOURS[i % len(_COLOURS)] for i, group in enumerate(dict.fromkeys(groups.values()))}
+    colour_of = {group: COLOURS[i % len(COLOURS)] for i, group in enumerate(dict.fromkeys(groups.values()))}
     figure = Figure(figsize=(4.8, 3.4), layout="constrained")
     axes = figure.add_subplot()
     named: set[str] = set()
@@ -191,7 +186,7 @@ def _curve_figure(runs: Mapping[str, RunLike], column: str, label: str) -> Figur
         values = pd.to_numeric(run.history[column], errors="coerce").to_numpy(np.float64)
         known = np.flatnonzero(np.isfinite(values))
         group = groups[name]
-        is_first = group not in named and len(colour_of) <= len(_COLOURS)
+        is_first = group not in named and len(colour_of) <= len(COLOURS)
         named.add(group)
         title = group.lstrip("_") or "run" if is_first else f"_{name}"  # with an underscore: for the pointer alone
         axes.plot(known + 1, values[known], color=colour_of[group], linewidth=1.2, alpha=0.85, label=title)

@@ -7,23 +7,26 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.evaluation.comparison import Comparison
 from zoo.reporting.formatting import frame_table, settings_table
-from zoo.reporting.inputs import SearchLike
+from zoo.reporting.inputs import SearchLike, best_scores
 from zoo.reporting.plots import Plot
 from zoo.reporting.section import Section
-from zoo.reporting.sections.summary import best_scores
+
+_ROWS = 1000  # of more trials the table has the best
 
 
 def search_section(search: SearchLike) -> Section:
-    """Best so far, the search's own figures, the best values, and all trials as a table that can be sorted."""
+    """Best so far, the search's own figures, the best values, and the trials as a table that can be sorted."""
     scores = best_scores(search).to_numpy(np.float64)
     finite = np.isfinite(scores)
     signed = np.where(finite, scores if search.direction != "min" else -scores, -np.inf)
-    table = frame_table(search.table)
+    shown = np.sort(np.argsort(-signed, kind="stable")[:_ROWS])
+    table = frame_table(search.table.iloc[shown])
     content = {
         "has_single_runs": search.num_models < 2 and len(search.table) > 1,
         "table": table,
         "trial_column": table.header.index("trial") if "trial" in table.header else -1,
-        "best_row": int(signed.argmax()) if finite.any() else -1,
+        "best_row": int(signed[shown].argmax()) if finite.any() else -1,
+        "left_out": len(signed) - len(shown),
         "best_values": settings_table({"value": search.best_values if finite.any() else {}}),
     }
     return Section("search", "Search", content, _plots(search) if finite.any() else ())

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from zoo.evaluation.intervals import wilson_interval
 from zoo.reporting.formatting import format_count, format_percent, format_seconds, format_value
-from zoo.reporting.inputs import EvaluationLike, RunLike, SearchLike
+from zoo.reporting.inputs import (
+    EvaluationLike,
+    RunLike,
+    SearchLike,
+    accuracy_interval,
+    best_scores,
+    model_name,
+    num_parameters,
+)
 from zoo.reporting.section import Section
 
 
@@ -32,38 +38,6 @@ def summary_section(run: RunLike | None, evaluation: EvaluationLike | None, sear
     if search is not None:
         tiles += _search_tiles(search)
     return Section("summary", "Summary", {"tiles": tiles, "interval": _interval(evaluation)})
-
-
-def accuracy_interval(evaluation: EvaluationLike) -> tuple[float, float]:
-    """The 95 % Wilson interval of the accuracy, NaN where nothing was scored."""
-    if evaluation.num_examples < 1 or not math.isfinite(evaluation.accuracy):
-        return math.nan, math.nan
-    return wilson_interval(round(evaluation.accuracy * evaluation.num_examples), evaluation.num_examples)
-
-
-def num_parameters(run: RunLike) -> int | None:
-    """How many parameters a run's model has, where the run or the model says so."""
-    recorded = run_part(run, "model").get("num_parameters")
-    count_params = getattr(getattr(run, "model", None), "count_params", None)
-    return int(recorded) if recorded is not None else None if count_params is None else int(count_params())
-
-
-def model_name(run: RunLike) -> str:
-    """The name of a run's model, or ""."""
-    return str(run_part(run, "model").get("name") or getattr(getattr(run, "model", None), "name", "") or "")
-
-
-def best_scores(search: SearchLike) -> pd.Series:
-    """The score of each trial, or that of its fine-tuning where this is better; NaN without one."""
-    shown = [name for name in ("score", "fine_tuned") if name in search.table.columns]
-    scores = search.table[shown].apply(pd.to_numeric, errors="coerce")
-    return scores.min(axis=1) if search.direction == "min" else scores.max(axis=1)
-
-
-def run_part(run: RunLike, name: str) -> dict[str, Any]:
-    """One part of a run's configuration, empty where it is missing."""
-    part = run.config.get(name)
-    return dict(part) if isinstance(part, dict) else {}
 
 
 def _evaluation_tiles(evaluation: EvaluationLike) -> list[Tile]:

@@ -7,7 +7,7 @@ import pytest
 
 import zoo
 from zoo.errors import UsageError
-from zoo.reporting.prediction_plot import plot_predictions, plot_top_classes
+from zoo.reporting.prediction_plots import plot_predictions, plot_top_classes
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from zoo.training.curves import BEST, INK, TRAIN, finish_axes
+from zoo.drawing import BEST, INK, TRAIN, clipped, finish_axes
 
 if TYPE_CHECKING:
     from zoo.evaluation.comparison import Comparison
@@ -41,7 +41,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
         inside = colour if filled else "white"
         axes.plot(means[kind], y, "o", color=colour, markerfacecolor=inside, markersize=6.5, label=label, zorder=4)
     axes.axvline(means[0], color=BEST, linewidth=0.9, linestyle=":", zorder=0)
-    axes.set_yticks(rows, [_clipped(str(name)) for name in groups["group"]], parse_math=False)
+    axes.set_yticks(rows, [clipped(str(name), _MAX_LABEL) for name in groups["group"]], parse_math=False)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     finish_axes(axes, "", "")
     axes.set_xlabel(_x_label(comparison), color=INK, parse_math=False)
@@ -64,7 +64,3 @@ def _x_label(comparison: Comparison) -> str:
     has_intervals = f", {100 * comparison.confidence:g} % interval" if n > 1 else ""
     shown = f"; the best {MAX_ROWS} of {total}" if total > MAX_ROWS else ""
     return f"{comparison.score}: mean{has_intervals}, and {n} score{'s' if n > 1 else ''} a row{shown}"
-
-
-def _clipped(label: str) -> str:
-    return label if len(label) <= _MAX_LABEL else label[: _MAX_LABEL - 1] + "…"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from zoo.drawing import COLOURS, INK, TRAIN, clipped
 from zoo.errors import UsageError
 from zoo.inspection.grids import show_image
-from zoo.training.curves import INK, TRAIN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _CELL = 1.5  # inches
 _SHARP = 48  # pixels; smaller images are shown as the squares they are, larger ones smoothly
-_WRONG = "#c81e1e"
+_WRONG = COLOURS[4]  # red
 _MAX_NAME = 14  # characters of a class
 
 
@@ -48,7 +48,7 @@ def plot_predictions(evaluation: Evaluation, rows: Sequence[int], *, columns: in
     Raises:
         UsageError: an evaluation without images, no row, or one that is not there.
 
-    Example:
+    Examples:
         >>> scored = zoo.evaluate(model, data.test)  # doctest: +SKIP
         >>> wrong = scored.predictions.query("not correct").nlargest(12, "confidence")  # doctest: +SKIP
         >>> plot_predictions(scored, wrong.index).savefig("mistakes.png")  # doctest: +SKIP
@@ -84,7 +84,7 @@ def plot_top_classes(images: np.ndarray, answers: Sequence[Sequence[Guess]]) -> 
     Raises:
         UsageError: no image, or another number of answers.
 
-    Example:
+    Examples:
         >>> images = zoo.load_images(["dog.png"], 224)  # doctest: +SKIP
         >>> plot_top_classes(images, zoo.decode_predictions(model.predict(images)))  # doctest: +SKIP
     """
@@ -101,7 +101,7 @@ def plot_top_classes(images: np.ndarray, answers: Sequence[Sequence[Guess]]) -> 
             bars.remove()
             continue
         show_image(picture, images[i])
-        names, heights = [_clipped(p.name, 18) for p in answers[i]], [p.probability for p in answers[i]]
+        names, heights = [clipped(p.name, 18) for p in answers[i]], [p.probability for p in answers[i]]
         bars.barh(range(len(names)), heights, color=TRAIN)
         bars.set_yticks(range(len(names)), names, fontsize=7, parse_math=False)
         bars.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6), xticks=[0, 0.5, 1])
@@ -118,9 +118,7 @@ def _draw(axes: Axes, evaluation: Evaluation, place: int) -> None:
     pixels = image[..., 0] if image.shape[-1] == 1 else image
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="hanning" if smooth else "nearest")
     axes.set_axis_off()
-    title = f"{_clipped(row['true'])}\nanswer: {_clipped(row['predicted'])} ({row['confidence']:.2f})"
+    title = (
+        f"{clipped(row['true'], _MAX_NAME)}\nanswer: {clipped(row['predicted'], _MAX_NAME)} ({row['confidence']:.2f})"
+    )
     axes.set_title(title, fontsize=7.5, color=INK if row["correct"] else _WRONG, pad=3, parse_math=False)
-
-
-def _clipped(name: str, length: int = _MAX_NAME) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
