@@ -114,7 +114,8 @@ def fool(
     largest/num_steps, 2·largest/num_steps, ..., largest the first one that fools is taken, and the interval below it is
     halved `num_halvings` times, keeping a strength that fools above one that does not. What is returned fools, `below` does
     not, and they are largest/(num_steps·2^num_halvings) apart; an island of fooling narrower than a step of the grid may be
-    missed. For a linear model, of which no value is clipped, the threshold lies between `below` and `strength`. Values are not rounded to 8 bits. Rotation, brightness and shifts are
+    missed. For a linear model, of which no value is clipped, the threshold lies between `below` and `strength`.
+    Values are not rounded to 8 bits. Rotation, brightness and shifts are
     searched in both directions and the smaller one is given with its sign; shifts go by whole pixels and are not halved.
 
     Noise keeps its direction: the pattern of an image, decided by the seed and the image's place, is multiplied by the
